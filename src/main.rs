@@ -1,0 +1,2 @@
+//! The command line. Owns no behaviour: each subcommand is a file in `cli/`.
+fn main() {}
