@@ -70,6 +70,13 @@ pub const UNREACHABLE_SPAN_MS: u64 = 2_000;
 /// Burst of the notices: so many go out one by one before they are merged.
 pub const NOTICE_BURST: u32 = 20;
 
+/// How long notices wait to be merged once they come too fast, in ms.
+pub const NOTICE_MERGE_MS: u64 = 500;
+/// How long the join rate of a prefix is remembered, in ms.
+pub const JOIN_PREFIX_REMEMBERED_MS: u64 = 60_000;
+/// Strangers that the console remembers to answer: about 80 bytes each.
+pub const STRANGERS_HEARD_MAX: usize = 1024;
+
 /// Datagrams one receive call may fill: 2112 bytes each, and 20 KiB each in
 /// the outbox.
 pub const INBOX_DATAGRAMS: usize = 256;

@@ -2,6 +2,9 @@
 
 pub mod batch;
 pub mod config;
+pub mod metrics;
+pub mod relay;
 mod time;
+pub mod wire;
 
 pub use time::Time;
