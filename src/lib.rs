@@ -2,8 +2,11 @@
 
 pub mod batch;
 pub mod config;
+pub mod directory;
 pub mod metrics;
+pub mod net;
 pub mod relay;
+pub mod server;
 mod time;
 pub mod wire;
 

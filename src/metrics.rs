@@ -2,7 +2,6 @@
 //! fate, and three histograms. Never decides anything; one thread writes it.
 
 use hdrhistogram::Histogram;
-use std::fmt;
 use std::time::Duration;
 
 macro_rules! drop_reasons {
@@ -192,24 +191,16 @@ impl Distribution {
         self.0.record_n(value, times).expect("invariant: the value is within the bounds");
     }
 
-    /// The value that a share `quantile` (0..=1) of all does not exceed.
-    pub fn quantile(&self, quantile: f64) -> u64 {
-        self.0.value_at_quantile(quantile)
-    }
-
-    /// Values counted.
-    pub fn len(&self) -> u64 {
-        self.0.len()
-    }
-
-    /// Whether none was counted.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The largest value counted.
-    pub fn max(&self) -> u64 {
-        self.0.max()
+    /// What it shows.
+    pub fn summary(&self) -> Summary {
+        let histogram = &self.0;
+        Summary {
+            count: histogram.len(),
+            p50: histogram.value_at_quantile(0.5),
+            p99: histogram.value_at_quantile(0.99),
+            p999: histogram.value_at_quantile(0.999),
+            max: histogram.max(),
+        }
     }
 }
 
@@ -234,17 +225,29 @@ impl Default for Histograms {
     }
 }
 
-/// Shows a distribution as `p50 1 p99 3 p99.9 7 max 9`, each value by `unit`.
-pub struct Percentiles<'a, F: Fn(u64) -> String>(pub &'a Distribution, pub F);
+/// A distribution in a few numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Values counted.
+    pub count: u64,
+    /// The value half of them do not exceed.
+    pub p50: u64,
+    /// The value 99 % do not exceed.
+    pub p99: u64,
+    /// The value 99.9 % do not exceed.
+    pub p999: u64,
+    /// The largest.
+    pub max: u64,
+}
 
-impl<F: Fn(u64) -> String> fmt::Display for Percentiles<'_, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Percentiles(distribution, unit) = self;
-        if distribution.is_empty() {
-            return f.write_str("none yet");
+impl Summary {
+    /// `p50 1 p99 3 p99.9 7 max 9`, each value as `unit` writes it.
+    pub fn show(&self, unit: impl Fn(u64) -> String) -> String {
+        if self.count == 0 {
+            return "none yet".to_owned();
         }
-        let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| unit(distribution.quantile(quantile)));
-        write!(f, "p50 {p50} p99 {p99} p99.9 {p999} max {}", unit(distribution.max()))
+        let [p50, p99, p999, max] = [self.p50, self.p99, self.p999, self.max].map(unit);
+        format!("p50 {p50} p99 {p99} p99.9 {p999} max {max}")
     }
 }
 
@@ -280,8 +283,9 @@ mod tests {
         let mut distribution = Distribution::new(1000);
         distribution.record(0, 1);
         distribution.record(u64::MAX, 1);
-        assert_eq!(distribution.len(), 2);
-        assert!(distribution.max() >= 1000);
+        let summary = distribution.summary();
+        assert_eq!(summary.count, 2);
+        assert!((1000..1010).contains(&summary.max), "{summary:?}");
     }
 
     #[test]

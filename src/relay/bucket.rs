@@ -19,8 +19,10 @@ impl Rate {
         Self { per_s, burst: per_s.max(burst_min) }
     }
 
+    /// A token takes whole nanoseconds, rounded up: never above the rate, and
+    /// below it by no more than `per_s` in 10^9.
     fn span_nanos(self, tokens: u32) -> u64 {
-        (u64::from(tokens) * NANOS_PER_S).div_ceil(u64::from(self.per_s))
+        u64::from(tokens) * NANOS_PER_S.div_ceil(u64::from(self.per_s))
     }
 }
 
