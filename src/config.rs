@@ -70,7 +70,7 @@ pub const UNREACHABLE_SPAN_MS: u64 = 2_000;
 /// Burst of the notices: so many go out one by one before they are merged.
 pub const NOTICE_BURST: u32 = 20;
 
-/// Datagrams one receive call may fill: 2112 bytes each, and 20 KiB each in
+/// Datagrams one receive call may fill: 2112 bytes each, and 5 KiB each in
 /// the outbox.
 pub const INBOX_DATAGRAMS: usize = 256;
 /// Receive batches of one turn of the loop: bounds how long timers wait.
