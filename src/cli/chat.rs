@@ -215,7 +215,7 @@ fn ending(addr: &str, end: Event, refused: fn(String) -> ChatError) -> ChatError
 impl Event {
     /// What an error of the socket means.
     fn of(error: io::Error) -> Self {
-        if error.kind() == ErrorKind::ConnectionRefused { Self::Refused } else { Self::Failed(error) }
+        if is_refusal(&error) { Self::Refused } else { Self::Failed(error) }
     }
 }
 
@@ -235,7 +235,7 @@ impl Link {
     /// message alone, since a route can come back.
     fn send(&self, message: &str) -> Result<(), Event> {
         match self.socket.send(message.as_bytes()) {
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Err(Event::Refused),
+            Err(error) if is_refusal(&error) => return Err(Event::Refused),
             Err(error) => report(format_args!("not sent: {error}")),
             Ok(_) => {}
         }
@@ -276,16 +276,19 @@ fn show_datagrams(link: &Link, events: &Sender<Event>) -> Event {
             Err(error) if passes(&error) => continue,
             Err(error) => return Event::of(error),
         };
-        if let Some(code) = challenge_code(message).filter(|_| challenges < CHALLENGES_MAX) {
-            challenges += 1;
-            if let Err(end) = link.send(&link.name.says(code)) {
-                return end;
+        match challenge_code(message) {
+            Some(code) if challenges < CHALLENGES_MAX => {
+                challenges += 1;
+                if let Err(end) = link.send(&link.name.says(code)) {
+                    return end;
+                }
+                // The first thread listens as long as there is a chat.
+                let _ = events.send(Event::Challenged);
+                continue;
             }
-            // The first thread listens as long as there is a chat.
-            let _ = events.send(Event::Challenged);
-            continue;
+            Some(_) => {}
+            None => challenges = 0,
         }
-        challenges = 0;
         match show(message) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Event::OutputClosed,
@@ -295,6 +298,11 @@ fn show_datagrams(link: &Link, events: &Sender<Event>) -> Event {
             heard = events.send(Event::Heard).is_ok();
         }
     }
+}
+
+/// Whether the network reports that nothing listens (Windows calls it a reset).
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
 }
 
 /// Whether receiving may go on: the network reports these once each, and a
