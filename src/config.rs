@@ -42,8 +42,6 @@ pub const IDLE_WARNING_MS: u64 = 60_000;
 /// Length of a challenge's time slot, in seconds: a code is good in its own
 /// slot and the next, so for 10 to 20 minutes.
 pub const CHALLENGE_SLOT_S: u64 = 600;
-/// Characters of a challenge's code, 5 bits each.
-pub const CHALLENGE_CODE_CHARS: usize = 8;
 /// Longest answer to a stranger, in bytes: a forged datagram buys no more.
 pub const CHALLENGE_BYTES_MAX: usize = 40;
 /// Answers to one address within [`CHALLENGE_SLOT_S`].
@@ -142,7 +140,7 @@ const _: () = {
     assert!(NAME_BYTES_MAX + 3 < LINE_BYTES_MAX, "a line has room for text after its name");
     assert!(NAME_BYTES_MAX <= u8::MAX as usize, "a name's length is kept in a byte");
     assert!(BYTE_BURST_MIN as usize >= LINE_BYTES_MAX, "the longest line passes every byte rate");
-    assert!(CHALLENGE_BYTES_MAX < LINE_BYTES_MAX && CHALLENGE_CODE_CHARS < CHALLENGE_BYTES_MAX);
+    assert!(CHALLENGE_BYTES_MAX < LINE_BYTES_MAX);
     assert!(MIRROR_RUN as usize <= MIRROR_TABLE, "a run of a mirror fits in what is remembered");
     assert!(MIRROR_WINDOW_MS <= QUARANTINE_MS && QUARANTINE_MS <= REFUSE_MS, "one table holds both");
     assert!(EXIT_GRACE_MS <= REFUSE_MS);

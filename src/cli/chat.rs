@@ -3,11 +3,11 @@
 //! waits for what ends the chat. Never shows a byte that [`one_line`] has not
 //! made harmless.
 
-use super::lines::{LineReader, Name};
+use super::lines::{LineReader, Speaker};
 use super::report;
 use super::sanitize::one_line;
 use clap::Args;
-use outcry::config::CHALLENGE_CODE_CHARS;
+use outcry::wire::plain::challenge_code;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::process::ExitCode;
@@ -46,7 +46,7 @@ A line that says EXIT leaves; so do the end of the input and Ctrl-C.";
 pub(super) struct ChatArgs {
     /// Your name [default: $USER, else guest]
     #[arg(long)]
-    name: Option<Name>,
+    name: Option<Speaker>,
 
     /// The relay, as HOST:PORT
     addr: Target,
@@ -110,12 +110,12 @@ enum Event {
 /// A connected socket and who speaks through it.
 struct Link {
     socket: UdpSocket,
-    name: Name,
+    name: Speaker,
 }
 
 /// Chats until the user leaves or the relay is gone.
 pub(super) fn run(args: &ChatArgs) -> ExitCode {
-    let name = args.name.clone().unwrap_or_else(Name::of_user);
+    let name = args.name.clone().unwrap_or_else(Speaker::of_user);
     match chat(&args.addr.0, &name) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -125,7 +125,7 @@ pub(super) fn run(args: &ChatArgs) -> ExitCode {
     }
 }
 
-fn chat(addr: &str, name: &Name) -> Result<(), ChatError> {
+fn chat(addr: &str, name: &Speaker) -> Result<(), ChatError> {
     let remotes = addr.to_socket_addrs().map_err(|source| ChatError::Unknown { addr: addr.to_owned(), source })?;
     let (sender, events) = mpsc::channel();
     watch_signals(&sender);
@@ -142,7 +142,7 @@ fn chat(addr: &str, name: &Name) -> Result<(), ChatError> {
 fn join_first(
     addr: &str,
     remotes: impl Iterator<Item = SocketAddr>,
-    name: &Name,
+    name: &Speaker,
     sender: &Sender<Event>,
     events: &Receiver<Event>,
 ) -> Result<Option<Arc<Link>>, ChatError> {
@@ -221,7 +221,7 @@ impl Event {
 
 impl Link {
     /// A socket connected to `remote`, which has been sent the name.
-    fn open(remote: SocketAddr, name: &Name) -> io::Result<Self> {
+    fn open(remote: SocketAddr, name: &Speaker) -> io::Result<Self> {
         let any: SocketAddr =
             if remote.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
         let socket = UdpSocket::bind(any)?;
@@ -276,7 +276,7 @@ fn show_datagrams(link: &Link, events: &Sender<Event>) -> Event {
             Err(error) if passes(&error) => continue,
             Err(error) => return Event::of(error),
         };
-        match challenge_code(message) {
+        match std::str::from_utf8(message).ok().and_then(challenge_code) {
             Some(code) if challenges < CHALLENGES_MAX => {
                 challenges += 1;
                 if let Err(end) = link.send(&link.name.says(code)) {
@@ -311,14 +311,6 @@ fn passes(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable)
 }
 
-/// The code that the relay wants back, if `message` asks for one.
-fn challenge_code(message: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(message).ok()?.trim_end().strip_prefix("[relay] ")?;
-    let english = text.strip_prefix("send ").and_then(|text| text.strip_suffix(" to join"));
-    let code = english.or_else(|| text.strip_prefix("输入 "))?;
-    (code.len() == CHALLENGE_CODE_CHARS && code.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(code)
-}
-
 fn show(message: &[u8]) -> io::Result<()> {
     if message.is_empty() {
         return Ok(());
@@ -345,21 +337,6 @@ fn watch_signals(_events: &Sender<Event>) {}
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn codes_are_found_in_both_languages() {
-        assert_eq!(challenge_code("[relay] send K7M2Q9XD to join".as_bytes()), Some("K7M2Q9XD"));
-        assert_eq!(challenge_code("[relay] 输入 K7M2Q9XD\n".as_bytes()), Some("K7M2Q9XD"));
-    }
-
-    #[test]
-    fn other_texts_are_no_challenge() {
-        let texts = ["[relay] welcome, 3 here", "bob : [relay] send K7M2Q9XD to join", "[relay] send K7M2Q9X to join"];
-        for text in texts.into_iter().chain(["[relay] send K7M2 9XD to join", "[relay] 输入 K7M2Q9XDE", "", "[relay] "])
-        {
-            assert_eq!(challenge_code(text.as_bytes()), None, "{text}");
-        }
-    }
 
     #[test]
     fn targets_need_a_host_and_a_port() {

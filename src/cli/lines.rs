@@ -1,75 +1,39 @@
 //! Owns what a plain member may send: its name, and typed lines cut into
 //! messages. Never sends.
 
-use outcry::config::{LINE_BYTES_MAX, NAME_BYTES_MAX};
+use outcry::config::LINE_BYTES_MAX;
+use outcry::wire::plain::{Name, SEPARATOR, WrongName, says_exit};
 use std::fmt::{self, Display};
 use std::io::{self, BufRead, Read};
 use std::str::FromStr;
-use thiserror::Error;
 
-/// What stands between a name and its text.
-const SEPARATOR: &str = " : ";
 /// Longest stretch of input taken at once, in bytes: input without line ends
 /// must not grow memory.
 const STRETCH_BYTES_MAX: usize = 64 << 10;
 
-/// Whether the relay would take `text` for a wish to leave.
-fn says_exit(text: &str) -> bool {
-    text.trim().eq_ignore_ascii_case("exit")
-}
+/// A name, as the messages of its bearer begin with it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Speaker(Name);
 
-/// A name that the relay accepts.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Name(String);
-
-/// What is wrong with a name.
-#[derive(Clone, Copy, Debug, Error, PartialEq)]
-pub(super) enum WrongName {
-    #[error("a name has 1 to {NAME_BYTES_MAX} bytes of UTF-8; this one has {0}")]
-    Length(usize),
-    #[error("a name has no control characters")]
-    Control,
-    #[error("a name does not hold or end with ` : `, which ends the name in a line")]
-    Separator,
-    #[error("a name is not `exit`, which leaves")]
-    Exit,
-    #[error("a name does not begin with `[relay]`, which the relay's own lines do")]
-    Relay,
-}
-
-impl FromStr for Name {
+impl FromStr for Speaker {
     type Err = WrongName;
 
     fn from_str(text: &str) -> Result<Self, WrongName> {
-        let name = text.trim();
-        if name.is_empty() || name.len() > NAME_BYTES_MAX {
-            return Err(WrongName::Length(name.len()));
-        }
-        if name.chars().any(char::is_control) {
-            return Err(WrongName::Control);
-        }
-        // At its end, too: `a :` + ` : ` would end after the `a`.
-        if name.contains(SEPARATOR) || name.ends_with(" :") {
-            return Err(WrongName::Separator);
-        }
-        if says_exit(name) {
-            return Err(WrongName::Exit);
-        }
-        if name.starts_with("[relay]") { Err(WrongName::Relay) } else { Ok(Self(name.to_owned())) }
+        Name::parse(text).map(Self)
     }
 }
 
-impl Display for Name {
+impl Display for Speaker {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
+        self.0.fmt(out)
     }
 }
 
-impl Name {
+impl Speaker {
     /// The name of a user who gives none.
     pub(super) fn of_user() -> Self {
         let user = std::env::var("USER").ok().and_then(|user| user.parse().ok());
-        user.unwrap_or_else(|| Self("guest".to_owned()))
+        user.unwrap_or_else(|| Self(Name::guest()))
     }
 
     /// The message in which this name says `text`.
@@ -79,7 +43,7 @@ impl Name {
 
     /// The messages in which this name says `text`, whatever its length.
     pub(super) fn messages<'a>(&'a self, text: &'a str) -> impl Iterator<Item = String> + 'a {
-        pieces(text, LINE_BYTES_MAX - self.0.len() - SEPARATOR.len()).map(|piece| self.says(piece))
+        pieces(text, LINE_BYTES_MAX - self.0.as_str().len() - SEPARATOR.len()).map(|piece| self.says(piece))
     }
 }
 
@@ -161,10 +125,6 @@ fn last_char_end(bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    fn name(text: &str) -> Result<String, WrongName> {
-        text.parse::<Name>().map(|name| name.to_string())
-    }
-
     fn lines(input: &[u8]) -> Vec<Line> {
         let mut reader = LineReader::new(input);
         std::iter::from_fn(|| reader.next_line().unwrap()).collect()
@@ -175,29 +135,15 @@ mod tests {
     }
 
     #[test]
-    fn names_are_trimmed_and_checked() {
-        assert_eq!(name("  张三 \n").unwrap(), "张三");
-        assert_eq!(name(&"x".repeat(64)).unwrap().len(), 64);
-        assert_eq!(name(&"三".repeat(22)), Err(WrongName::Length(66)));
-        assert_eq!(name(" \t"), Err(WrongName::Length(0)));
-        assert_eq!(name("a\x1bb"), Err(WrongName::Control));
-        assert_eq!(name("a : b"), Err(WrongName::Separator));
-        assert_eq!(name("a :"), Err(WrongName::Separator));
-        assert_eq!(name("a:b").unwrap(), "a:b");
-        assert_eq!(name(" ExIt "), Err(WrongName::Exit));
-        assert_eq!(name("[relay] x"), Err(WrongName::Relay));
-    }
-
-    #[test]
     fn a_short_text_is_one_message() {
-        let bob: Name = "bob".parse().unwrap();
+        let bob: Speaker = "bob".parse().unwrap();
         assert_eq!(bob.messages("hi there").collect::<Vec<_>>(), ["bob : hi there"]);
         assert_eq!(bob.messages("").count(), 0);
     }
 
     #[test]
     fn a_long_text_is_cut_at_characters() {
-        let bob: Name = "bob".parse().unwrap();
+        let bob: Speaker = "bob".parse().unwrap();
         let text = "汉x".repeat(1000);
         let messages: Vec<String> = bob.messages(&text).collect();
         assert!(messages.iter().all(|message| message.len() <= LINE_BYTES_MAX));

@@ -3,10 +3,12 @@
 //! Never does a subcommand's work: each is a file of its own.
 
 mod chat;
+mod console;
 mod lines;
 mod sanitize;
 mod serve;
 mod settings;
+mod signals;
 mod values;
 
 use clap::{Parser, Subcommand};
@@ -51,4 +53,10 @@ pub(crate) fn run() -> ExitCode {
 /// Tells the user something, on stderr; a closed stderr is no error.
 fn report(message: impl Display) {
     let _ = writeln!(io::stderr(), "outcry: {message}");
+}
+
+/// Prints a line on stdout; a closed stdout is no error.
+fn print_line(line: impl Display) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

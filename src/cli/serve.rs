@@ -2,13 +2,19 @@
 //! to stderr, the relay runs. Never touches a socket.
 
 use super::settings::{self, Settings};
-use super::{EXIT_USAGE, report};
+use super::{EXIT_USAGE, console, print_line, report, signals};
 use clap::Args;
 use outcry::config::{Config, LogLevel};
+use outcry::server::{Server, ServerError};
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc;
 use tracing_subscriber::filter::LevelFilter;
+
+/// Texts and statistics that can wait to be printed: a slow terminal loses
+/// some, the relay waits for none.
+const NOTICES_MAX: usize = 1024;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,7 +49,7 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    let done = if args.print_config { print(&config) } else { serve(config) };
+    let done = if args.print_config { print(&config) } else { serve(&config) };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -61,9 +67,9 @@ fn print(config: &Config) -> io::Result<()> {
     }
 }
 
-fn serve(config: Config) -> io::Result<()> {
+fn serve(config: &Config) -> io::Result<()> {
     start_log(config.log);
-    start_relay(config)
+    run_relay(config).map_err(io::Error::other)
 }
 
 fn start_log(level: LogLevel) {
@@ -88,10 +94,24 @@ fn level_filter(level: LogLevel) -> LevelFilter {
     }
 }
 
-/// The one place where the command line hands over to the event loop.
-fn start_relay(config: Config) -> io::Result<()> {
-    Err(io::Error::new(
-        io::ErrorKind::Unsupported,
-        format!("this build has no event loop: nothing listens at {}", config.bind),
-    ))
+/// Runs the relay until a signal or the console ends it.
+fn run_relay(config: &Config) -> Result<(), ServerError> {
+    let mut server = Server::bind(config)?;
+    for warning in server.warnings() {
+        tracing::warn!("{warning}");
+    }
+    print_line(format_args!("listening on {}", server.local_addr()));
+    tracing::info!(plain = %config.limits.plain, peers_max = config.limits.peers_max, "started");
+    signals::watch(server.handle());
+    let (observer, notices) = mpsc::sync_channel(NOTICES_MAX);
+    server.observe(observer);
+    let printer = console::print_notices(notices);
+    if config.limits.console {
+        console::read_commands(server.handle(), server.directory());
+    }
+    let report = server.run()?;
+    // The server is gone, and with it the observer: the printer has an end.
+    let _ = printer.join();
+    print_line(format_args!("{report:#}"));
+    Ok(())
 }

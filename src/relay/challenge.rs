@@ -3,10 +3,9 @@
 
 use crate::Time;
 use crate::config;
+use crate::wire::plain::CODE_LEN;
 use std::net::{IpAddr, SocketAddr};
 
-/// Characters of a code.
-pub(super) const CODE_LEN: usize = 8;
 /// 32 characters that cannot be taken for one another: no 0 and O, no 1 and I.
 const ALPHABET: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
 

@@ -41,8 +41,8 @@ impl Relay {
         match self.limits.plain {
             PlainPolicy::Off => Verdict::Dropped(DropReason::PlainOff),
             PlainPolicy::Open => match Name::parse(text) {
-                Some(name) => self.admit(now, path, name, out),
-                None => Verdict::Dropped(DropReason::InvalidName),
+                Ok(name) => self.admit(now, path, name, out),
+                Err(_) => Verdict::Dropped(DropReason::InvalidName),
             },
             PlainPolicy::Challenge if self.admission.accepts_code(path.remote, now, text) => {
                 self.admit_proven(now, path, Name::guest(), out)
@@ -61,7 +61,7 @@ impl Relay {
         bytes: &[u8],
         out: &mut Outbox,
     ) -> Verdict {
-        let name = if name.trim().is_empty() { Some(Name::guest()) } else { Name::parse(name) };
+        let name = if name.trim().is_empty() { Some(Name::guest()) } else { Name::parse(name).ok() };
         match (self.limits.plain, name) {
             (PlainPolicy::Off, _) => Verdict::Dropped(DropReason::PlainOff),
             (PlainPolicy::Open, None) => Verdict::Dropped(DropReason::InvalidName),

@@ -2,7 +2,7 @@
 //! Never decides what follows from it: the rows of the table are the relay's.
 
 use std::fmt::{self, Write};
-use std::str;
+use std::str::{self, FromStr};
 
 /// What separates a name from a line in `name : text`.
 pub const SEPARATOR: &str = " : ";
@@ -12,6 +12,8 @@ pub const RELAY_PREFIX: &str = "[relay]";
 pub const NATIVE_MAGIC: u8 = 0xF7;
 /// Bytes of the longest name.
 pub const NAME_BYTES_MAX: usize = 64;
+/// Characters of a join code.
+pub const CODE_LEN: usize = 8;
 /// The name of who joins without one.
 pub const GUEST: &str = "guest";
 
@@ -66,7 +68,7 @@ impl<'a> Text<'a> {
         let split = text.split_once(SEPARATOR);
         let said = split.map_or(text, |(_, rest)| rest);
         match split {
-            _ if is_exit(said) => Text::Exit,
+            _ if says_exit(said) => Text::Exit,
             Some((name, rest)) => Text::Line { name, rest },
             None => Text::Bare(text),
         }
@@ -89,7 +91,8 @@ fn begins_a_line(bytes: &[u8], prefix: &[u8]) -> bool {
     }
 }
 
-fn is_exit(said: &str) -> bool {
+/// Whether a text, without the name before it, asks to leave.
+pub fn says_exit(said: &str) -> bool {
     said.trim().eq_ignore_ascii_case("exit")
 }
 
@@ -107,18 +110,26 @@ pub struct Name {
 }
 
 impl Name {
-    /// The name in `text`: line end and outer blanks are trimmed. `None`: it
-    /// is empty, over 64 bytes, holds a control character or a separator,
-    /// begins with `[relay]`, or says exit.
-    pub fn parse(text: &str) -> Option<Self> {
+    /// The name in `text`: line end and outer blanks are trimmed.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, WrongName> {
         let name = without_line_end(text).trim();
-        let allowed = !name.is_empty()
-            && name.len() <= NAME_BYTES_MAX
-            && !name.chars().any(char::is_control)
-            && !name.contains(SEPARATOR)
-            && !name.starts_with(RELAY_PREFIX)
-            && !name.eq_ignore_ascii_case("exit");
-        allowed.then(|| Self::inline(name))
+        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+            return Err(WrongName::Length(name.len()));
+        }
+        if name.chars().any(char::is_control) {
+            return Err(WrongName::Control);
+        }
+        // At its end, too: in `a :` + ` : text` the first separator is after the `a`.
+        if name.contains(SEPARATOR) || name.ends_with(SEPARATOR.trim_end()) {
+            return Err(WrongName::Separator);
+        }
+        if name.starts_with(RELAY_PREFIX) {
+            return Err(WrongName::Relay);
+        }
+        if says_exit(name) { Err(WrongName::Exit) } else { Ok(Self::inline(name)) }
     }
 
     /// The name of who joins without one.
@@ -152,6 +163,45 @@ impl Name {
     /// The name's text.
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.bytes[..usize::from(self.len)]).expect("invariant: a name is made from whole characters")
+    }
+}
+
+/// What is wrong with a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WrongName {
+    /// Empty, or so many bytes that it is too long.
+    Length(usize),
+    /// Holds a control character.
+    Control,
+    /// Holds or ends with what separates a name from a line.
+    Separator,
+    /// Begins with `[relay]`.
+    Relay,
+    /// Says exit.
+    Exit,
+}
+
+impl fmt::Display for WrongName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length(bytes) => {
+                write!(f, "a name has 1 to {NAME_BYTES_MAX} bytes of UTF-8; this one has {bytes}")
+            }
+            Self::Control => f.write_str("a name has no control characters"),
+            Self::Separator => f.write_str("a name does not hold or end with ` : `, which ends the name in a line"),
+            Self::Relay => f.write_str("a name does not begin with `[relay]`, which the relay's own lines do"),
+            Self::Exit => f.write_str("a name is not `exit`, which leaves"),
+        }
+    }
+}
+
+impl std::error::Error for WrongName {}
+
+impl FromStr for Name {
+    type Err = WrongName;
+
+    fn from_str(text: &str) -> Result<Self, WrongName> {
+        Self::parse(text)
     }
 }
 
@@ -331,7 +381,8 @@ fn push_en(line: &mut AnswerLine, answer: Answer<'_>) {
 /// The code in a challenge that the relay sent, in either language.
 pub fn challenge_code(text: &str) -> Option<&str> {
     let said = without_line_end(text).strip_prefix(RELAY_PREFIX)?.trim_start();
-    said.strip_prefix("输入 ").or_else(|| said.strip_prefix("send ")?.strip_suffix(" to join"))
+    let code = said.strip_prefix("输入 ").or_else(|| said.strip_prefix("send ")?.strip_suffix(" to join"))?;
+    (code.len() == CODE_LEN && code.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(code)
 }
 
 #[cfg(test)]
@@ -370,10 +421,10 @@ mod tests {
 
     #[test]
     fn names_are_trimmed_and_bounded() {
-        let name = |text: &str| Name::parse(text).map(|name| name.as_str().to_owned());
+        let name = |text: &str| Name::parse(text).ok().map(|name| name.as_str().to_owned());
         assert_eq!(name(" 小明 \r\n").as_deref(), Some("小明"));
         assert_eq!(name(&"x".repeat(64)).map(|n| n.len()), Some(64));
-        for refused in ["", " \n", "a\tb", "a : b", "[relay]", " [relay] x", "Exit", &"x".repeat(65)] {
+        for refused in ["", " \n", "a\tb", "a : b", "a :", "[relay]", " [relay] x", "Exit", &"x".repeat(65)] {
             assert_eq!(name(refused), None, "{refused:?}");
         }
     }
@@ -405,7 +456,10 @@ mod tests {
             assert!(line.as_bytes().len() <= 40);
             assert_eq!(challenge_code(str::from_utf8(line.as_bytes()).unwrap()), Some("K7M2Q9XD"));
         }
-        assert_eq!(challenge_code("[relay] welcome, 3 here"), None);
+        for other in ["[relay] welcome, 3 here", "bob : [relay] send K7M2Q9XD to join", "[relay] send K7M2Q9X to join"]
+        {
+            assert_eq!(challenge_code(other), None, "{other}");
+        }
     }
 
     #[test]
@@ -427,8 +481,8 @@ mod tests {
 
         #[test]
         fn a_name_is_its_own_name(text in "\\PC{0,80}") {
-            if let Some(name) = Name::parse(&text) {
-                prop_assert_eq!(Name::parse(name.as_str()), Some(name));
+            if let Ok(name) = Name::parse(&text) {
+                prop_assert_eq!(Name::parse(name.as_str()), Ok(name));
                 prop_assert!(name.numbered(u32::MAX).as_str().len() <= NAME_BYTES_MAX);
             }
         }
