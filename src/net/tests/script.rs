@@ -23,6 +23,8 @@ pub(super) struct Script<'a> {
     /// Segments of each item taken.
     pub(super) taken: Vec<u16>,
     pub(super) calls: usize,
+    /// Items in all calls together.
+    pub(super) offered: usize,
 }
 
 impl<'a> Script<'a> {
@@ -35,6 +37,7 @@ impl<'a> Script<'a> {
             delivered: Vec::new(),
             taken: Vec::new(),
             calls: 0,
+            offered: 0,
         }
     }
 
@@ -55,6 +58,7 @@ impl Kernel for Script<'_> {
     fn send(&mut self, arena: &[u8], items: &[Item]) -> io::Result<usize> {
         assert!(!items.is_empty() && items.len() <= ITEMS_MAX);
         self.calls += 1;
+        self.offered += items.len();
         self.errors.extend(self.new_error);
         if self.takes_nothing {
             return Ok(0);
