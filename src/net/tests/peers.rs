@@ -125,9 +125,9 @@ pub(super) fn assert_silent(peer: &UdpSocket) {
     peer.set_nonblocking(false).unwrap();
 }
 
-/// A port where nobody listens, as long as the caller does not open one.
+/// A port where nobody listens, and which no socket bound to port 0 is given.
 pub(super) fn dead_addr() -> SocketAddr {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    SocketAddr::from(([127, 0, 0, 1], 1))
 }
 
 /// Whether this host has IPv6; says so if not.

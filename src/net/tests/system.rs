@@ -115,7 +115,7 @@ fn dead_peers_are_named_canonically_on_a_dual_socket() {
     }
     let mut relay = Relay::bind("[::]:0", Io::Auto);
     let four = dead_addr();
-    let six = UdpSocket::bind("[::1]:0").unwrap().local_addr().unwrap();
+    let six = "[::1]:1".parse().unwrap();
     for dead in [four, six] {
         relay.outbox.unicast(Path::to(dead), b"anybody?");
         relay.flush();
