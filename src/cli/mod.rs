@@ -1,0 +1,62 @@
+//! Owns the command line: its subcommands, what they print about themselves,
+//! and the exit codes (0 done, 1 failed, 2 a wrong flag or configuration).
+//! Never does a subcommand's work: each is a file of its own.
+
+mod chat;
+mod console;
+mod lines;
+mod sanitize;
+mod serve;
+mod settings;
+mod signals;
+mod values;
+
+use clap::{Parser, Subcommand};
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// A wrong flag or configuration: nothing was started.
+const EXIT_USAGE: u8 = 2;
+
+const EXAMPLES: &str = "\
+Examples:
+  outcry serve                           a relay for this machine, on 127.0.0.1:9999
+  outcry serve --bind '[::]:9999'        a relay for everyone, v4 and v6
+  outcry chat --name alice 127.0.0.1:9999
+  tail -f log | outcry chat --name log 127.0.0.1:9999
+
+Exit codes: 0 done, 1 failed, 2 a wrong flag or configuration.";
+
+/// A UDP chat relay: what one member says, every other member reads
+#[derive(Debug, Parser)]
+#[command(name = "outcry", version, after_help = EXAMPLES, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(Box<serve::ServeArgs>),
+    Chat(chat::ChatArgs),
+}
+
+/// Reads the command line and does what it says.
+pub(crate) fn run() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(args) => serve::run(*args),
+        Command::Chat(args) => chat::run(&args),
+    }
+}
+
+/// Tells the user something, on stderr; a closed stderr is no error.
+fn report(message: impl Display) {
+    let _ = writeln!(io::stderr(), "outcry: {message}");
+}
+
+/// Prints a line on stdout; a closed stdout is no error.
+fn print_line(line: impl Display) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

@@ -1,0 +1,117 @@
+//! Owns `outcry serve`: flags and file become a configuration, the log goes
+//! to stderr, the relay runs. Never touches a socket.
+
+use super::settings::{self, Settings};
+use super::{EXIT_USAGE, console, print_line, report, signals};
+use clap::Args;
+use outcry::config::{Config, LogLevel};
+use outcry::server::{Server, ServerError};
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::mpsc;
+use tracing_subscriber::filter::LevelFilter;
+
+/// Texts and statistics that can wait to be printed: a slow terminal loses
+/// some, the relay waits for none.
+const NOTICES_MAX: usize = 1024;
+
+const EXAMPLES: &str = "\
+Examples:
+  outcry serve                                        this machine only, no limits
+  outcry serve --bind '[::]:9999' --stats 10s         for everyone; joining takes a code
+  outcry serve --bind 0.0.0.0:9999 --plain open       for everyone; anyone's first datagram joins
+  outcry serve --bind '[::]:9999' --print-config > relay.toml
+  outcry serve --config relay.toml --log debug        a flag wins over the file";
+
+/// Run the relay
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
+pub(super) struct ServeArgs {
+    /// Read settings from a TOML file: keys are named as the flags, and flags win
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Print what is in force, as a file for --config, and end
+    #[arg(long)]
+    print_config: bool,
+
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Runs the relay, or prints its configuration.
+pub(super) fn run(args: ServeArgs) -> ExitCode {
+    let config = match settings::resolve(args.settings, args.config.as_deref()) {
+        Ok(config) => config,
+        Err(error) => {
+            report(error);
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    let done = if args.print_config { print(&config) } else { serve(&config) };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print(config: &Config) -> io::Result<()> {
+    let text = settings::print(config).map_err(io::Error::other)?;
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+fn serve(config: &Config) -> io::Result<()> {
+    start_log(config.log);
+    run_relay(config).map_err(io::Error::other)
+}
+
+fn start_log(level: LogLevel) {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    tracing_subscriber::fmt()
+        .with_max_level(level_filter(level))
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal() && !no_color)
+        .with_target(false)
+        .log_internal_errors(false)
+        .init();
+}
+
+fn level_filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Off => LevelFilter::OFF,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// Runs the relay until a signal or the console ends it.
+fn run_relay(config: &Config) -> Result<(), ServerError> {
+    let mut server = Server::bind(config)?;
+    for warning in server.warnings() {
+        tracing::warn!("{warning}");
+    }
+    print_line(format_args!("listening on {}", server.local_addr()));
+    tracing::info!(plain = %config.limits.plain, peers_max = config.limits.peers_max, "started");
+    signals::watch(server.handle());
+    let (observer, notices) = mpsc::sync_channel(NOTICES_MAX);
+    server.observe(observer);
+    let printer = console::print_notices(notices);
+    if config.limits.console {
+        console::read_commands(server.handle(), server.directory());
+    }
+    let report = server.run()?;
+    // The server is gone, and with it the observer: the printer has an end.
+    let _ = printer.join();
+    print_line(format_args!("{report:#}"));
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! Owns what a signal does to a running relay: the first one makes it tell its
+//! members and end, a second one ends the process at once.
+
+use outcry::server::Handle;
+
+/// The exit code of a process that a second signal ended: 128 + SIGINT.
+#[cfg(unix)]
+const EXIT_SIGNAL: i32 = 130;
+
+/// Watches for SIGINT and SIGTERM from a thread of its own.
+#[cfg(unix)]
+pub(super) fn watch(relay: Handle) {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    let stopping = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: at the first signal the flag is not set yet.
+        let ends = signal_hook::flag::register_conditional_shutdown(signal, EXIT_SIGNAL, Arc::clone(&stopping));
+        let notes = signal_hook::flag::register(signal, Arc::clone(&stopping));
+        if let Err(error) = ends.and(notes) {
+            tracing::warn!(%error, "a second signal will not end the relay at once");
+        }
+    }
+    match signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) {
+        Ok(mut signals) => {
+            std::thread::spawn(move || signals.forever().take(1).for_each(|_| relay.shut_down()));
+        }
+        Err(error) => tracing::warn!(%error, "signals will end the relay without telling its members"),
+    }
+}
+
+/// There is nothing to watch: the system ends the process.
+#[cfg(not(unix))]
+pub(super) fn watch(_relay: Handle) {}

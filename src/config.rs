@@ -1,0 +1,435 @@
+//! Owns every limit of the relay and every default, each with its unit in its
+//! name and its price in its doc. Never parses a flag or a file: `cli/` does,
+//! and hands a finished [`Config`] down.
+//!
+//! Three kinds of numbers live here: constants of the protocol that nobody
+//! configures, bounds of what may be configured, and defaults. In a rate, a
+//! cap or a time that is configured, 0 means "no limit" unless its doc says
+//! otherwise.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+
+// ---- the protocol's own limits ---------------------------------------------
+
+/// Longest name, in bytes of UTF-8, with any `#n`. Stored in every peer.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Longest line of chat, in bytes, the sender's `name : ` included.
+pub const LINE_BYTES_MAX: usize = 1024;
+/// Longest datagram that the relay makes of a line or a name, in bytes: the
+/// `[relay] ` of the console or the text of a notice stands around it.
+pub const MESSAGE_BYTES_MAX: usize = LINE_BYTES_MAX + NAME_BYTES_MAX;
+/// Least burst of the byte rate, in bytes: a rate below a line a second must
+/// still let the longest line through.
+pub const BYTE_BURST_MIN: u32 = 1024;
+
+/// How long an address is refused after a kick, in ms.
+pub const REFUSE_MS: u64 = 60_000;
+/// How long a mirror is refused, in ms.
+pub const QUARANTINE_MS: u64 = 60_000;
+/// Slots of the table of refused addresses: about 48 bytes each.
+pub const REFUSED_ADDRESSES_MAX: usize = 4096;
+/// How long after its exit an address does not join by a line of chat, in ms.
+pub const EXIT_GRACE_MS: u64 = 2_000;
+/// Slots of the table of recent exits: about 48 bytes each.
+pub const RECENT_EXITS_MAX: usize = 4096;
+/// Least time between two `[relay]` lines of explanation to one peer, in ms.
+pub const EXPLAIN_EVERY_MS: u64 = 1_000;
+/// How long before its idle expiry a peer is warned, in ms.
+pub const IDLE_WARNING_MS: u64 = 60_000;
+
+/// Length of a challenge's time slot, in seconds: a code is good in its own
+/// slot and the next, so for 10 to 20 minutes.
+pub const CHALLENGE_SLOT_S: u64 = 600;
+/// Longest answer to a stranger, in bytes: a forged datagram buys no more.
+pub const CHALLENGE_BYTES_MAX: usize = 40;
+/// Answers to one address within [`CHALLENGE_SLOT_S`].
+pub const CHALLENGE_ANSWERS_PER_ADDRESS: u32 = 3;
+/// Answers to all addresses together, a second: 40 kB/s at most.
+pub const CHALLENGE_ANSWERS_PER_S: u32 = 1_000;
+/// Slots of the table that counts answers by address: about 32 bytes each.
+pub const CHALLENGE_ADDRESSES_MAX: usize = 16_384;
+/// Slots of the table of join rates by prefix: about 32 bytes each.
+pub const JOIN_PREFIXES_MAX: usize = 16_384;
+
+/// Datagrams in a row that make a mirror, each equal to something relayed to it.
+pub const MIRROR_RUN: u32 = 32;
+/// How long a relayed payload counts for the mirror guard, in ms.
+pub const MIRROR_WINDOW_MS: u64 = 2_000;
+/// Payload hashes the mirror guard remembers: about 32 bytes each.
+pub const MIRROR_TABLE: usize = 1024;
+
+/// Port-unreachable errors after which a silent peer leaves.
+pub const UNREACHABLE_COUNT: u32 = 3;
+/// Least time between the first and the last of them, in ms: one can be forged.
+pub const UNREACHABLE_SPAN_MS: u64 = 2_000;
+
+/// Burst of the notices: so many go out one by one before they are merged.
+pub const NOTICE_BURST: u32 = 20;
+
+/// How long notices wait to be merged once they come too fast, in ms.
+pub const NOTICE_MERGE_MS: u64 = 500;
+/// How long the join rate of a prefix is remembered, in ms.
+pub const JOIN_PREFIX_REMEMBERED_MS: u64 = 60_000;
+/// Strangers that the console remembers to answer: about 80 bytes each.
+pub const STRANGERS_HEARD_MAX: usize = 1024;
+
+/// Datagrams one receive call may fill: 2112 bytes each, and 20 KiB each in
+/// the outbox.
+pub const INBOX_DATAGRAMS: usize = 256;
+/// Receive batches of one turn of the loop: bounds how long timers wait.
+pub const RECEIVE_BATCHES_PER_TURN: u32 = 8;
+/// How long a blocked flush is retried before its copies are dropped, in ms.
+pub const BLOCKED_DEADLINE_MS: u64 = 100;
+
+// ---- bounds of what may be configured --------------------------------------
+
+/// Most peers a relay can be configured for; what `max-peers = 0` means. The
+/// tables are taken at the start, so "no limit" needs a number: 2 GB here.
+pub const PEERS_MAX_LARGEST: u32 = 4_000_000;
+/// Largest rate, a second: above it one token is less than a nanosecond.
+pub const RATE_PER_S_LARGEST: u32 = 1_000_000_000;
+/// Shortest idle time but 0, in ms: members are looked at once a second.
+pub const IDLE_MS_SMALLEST: u64 = 1_000;
+/// Shortest interval of the stats but 0, in ms: printing must not be the load.
+pub const STATS_EVERY_MS_SMALLEST: u64 = 100;
+/// Longest of any configured time, in ms (365 days): fits u64 nanoseconds.
+pub const TIME_MS_LARGEST: u64 = 365 * 24 * 3_600_000;
+/// Smallest socket buffer, in bytes: below it a single datagram is dropped.
+pub const BUFFER_BYTES_SMALLEST: u32 = 4 << 10;
+/// Largest socket buffer, in bytes: Linux doubles it, and keeps it in an int.
+pub const BUFFER_BYTES_LARGEST: u32 = 512 << 20;
+
+// ---- defaults --------------------------------------------------------------
+
+/// Where the relay listens: only programs of this machine reach it.
+pub const BIND_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9999);
+/// Receive buffer asked of the kernel, in bytes. Kernel memory, used only
+/// while datagrams wait: about 10,000 of 64 bytes.
+pub const RCVBUF_BYTES_DEFAULT: u32 = 8 << 20;
+/// Send buffer asked of the kernel, in bytes. Kernel memory, used only while
+/// copies wait for a device.
+pub const SNDBUF_BYTES_DEFAULT: u32 = 8 << 20;
+/// Interval of the stats, in ms; 0: only at exit.
+pub const STATS_EVERY_MS_DEFAULT: u64 = 0;
+/// Peers at most: at 512 bytes each, 32 MiB when full.
+pub const PEERS_MAX_DEFAULT: u32 = 65_536;
+/// Idle time on loopback and under `challenge`, in ms: 60 minutes.
+pub const IDLE_MS_DEFAULT: u64 = 60 * 60_000;
+/// Idle time under `open` on a network, in ms: 5 minutes, because a forged
+/// join makes the relay send to its victim for as long.
+pub const IDLE_MS_OPEN_DEFAULT: u64 = 5 * 60_000;
+/// Messages a second and peer, on a network. Each costs a copy to every peer.
+pub const MSGS_PER_S_DEFAULT: u32 = 20;
+/// Bytes a second and peer, on a network.
+pub const BYTES_PER_S_DEFAULT: u32 = 16 << 10;
+/// Joins a second and prefix (/32, /64), on a network.
+pub const JOINS_PER_S_PREFIX_DEFAULT: u32 = 5;
+/// Joins a second from everywhere, on a network.
+pub const JOINS_PER_S_TOTAL_DEFAULT: u32 = 1_000;
+/// Peers of one prefix (/32, /64), on a network.
+pub const PREFIX_PEERS_MAX_DEFAULT: u32 = 64;
+/// Join and leave notices a second, before they are merged.
+pub const NOTICES_PER_S_DEFAULT: u32 = 10;
+/// Copies of notices a second, before they are suppressed: about 0.13 s of
+/// CPU at 1.3 µs a copy.
+pub const NOTICE_COPIES_PER_S_DEFAULT: u32 = 100_000;
+
+const _: () = {
+    assert!(NAME_BYTES_MAX + 3 < LINE_BYTES_MAX, "a line has room for text after its name");
+    assert!(NAME_BYTES_MAX <= u8::MAX as usize, "a name's length is kept in a byte");
+    assert!(BYTE_BURST_MIN as usize >= LINE_BYTES_MAX, "the longest line passes every byte rate");
+    assert!(CHALLENGE_BYTES_MAX < LINE_BYTES_MAX);
+    assert!(MIRROR_RUN as usize <= MIRROR_TABLE, "a run of a mirror fits in what is remembered");
+    assert!(MIRROR_WINDOW_MS <= QUARANTINE_MS && QUARANTINE_MS <= REFUSE_MS, "one table holds both");
+    assert!(EXIT_GRACE_MS <= REFUSE_MS);
+    assert!(INBOX_DATAGRAMS > 0 && INBOX_DATAGRAMS <= 1024, "recvmmsg takes 1024 at most");
+    assert!(RECEIVE_BATCHES_PER_TURN > 0 && UNREACHABLE_COUNT > 0 && NOTICE_BURST > 0);
+    assert!(0 < PEERS_MAX_DEFAULT && PEERS_MAX_DEFAULT <= PEERS_MAX_LARGEST);
+    assert!(PREFIX_PEERS_MAX_DEFAULT <= PEERS_MAX_DEFAULT);
+    assert!(JOINS_PER_S_PREFIX_DEFAULT <= JOINS_PER_S_TOTAL_DEFAULT);
+    assert!(NOTICE_COPIES_PER_S_DEFAULT >= PEERS_MAX_DEFAULT, "a notice to a full relay is not suppressed");
+    assert!(JOINS_PER_S_TOTAL_DEFAULT <= RATE_PER_S_LARGEST && NOTICE_COPIES_PER_S_DEFAULT <= RATE_PER_S_LARGEST);
+    assert!(BYTES_PER_S_DEFAULT <= RATE_PER_S_LARGEST);
+    assert!(IDLE_MS_OPEN_DEFAULT > IDLE_WARNING_MS && IDLE_MS_DEFAULT > IDLE_WARNING_MS, "warned before, not at once");
+    assert!(IDLE_MS_DEFAULT <= TIME_MS_LARGEST && TIME_MS_LARGEST < u64::MAX / 1_000_000);
+    assert!(RCVBUF_BYTES_DEFAULT >= BUFFER_BYTES_SMALLEST && RCVBUF_BYTES_DEFAULT <= BUFFER_BYTES_LARGEST);
+    assert!(SNDBUF_BYTES_DEFAULT >= BUFFER_BYTES_SMALLEST && SNDBUF_BYTES_DEFAULT <= BUFFER_BYTES_LARGEST);
+    assert!(BUFFER_BYTES_LARGEST <= i32::MAX as u32 / 2, "setsockopt takes an int and doubles it");
+};
+
+// ---- choices ---------------------------------------------------------------
+
+/// The name is none of those that would be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownName {
+    /// The names that would be right.
+    pub expected: &'static [&'static str],
+}
+
+impl fmt::Display for UnknownName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "expected one of {}", self.expected.join(", "))
+    }
+}
+
+impl std::error::Error for UnknownName {}
+
+/// An enum whose values have one name each, the same in flags, files and output.
+macro_rules! choice {
+    ($(#[$about:meta])* $choice:ident { $($(#[$doc:meta])* $value:ident = $name:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $choice {
+            $($(#[$doc])* $value,)+
+        }
+
+        impl $choice {
+            /// The names of all values.
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
+
+            /// The value's name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$value => $name,)+
+                }
+            }
+        }
+
+        impl FromStr for $choice {
+            type Err = UnknownName;
+
+            fn from_str(name: &str) -> Result<Self, UnknownName> {
+                match name {
+                    $($name => Ok(Self::$value),)+
+                    _ => Err(UnknownName { expected: Self::NAMES }),
+                }
+            }
+        }
+
+        impl fmt::Display for $choice {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str(self.name())
+            }
+        }
+    };
+}
+
+choice! {
+    /// Who may join by the plain protocol.
+    PlainPolicy {
+        /// The first datagram joins.
+        Open = "open",
+        /// A stranger must send back a code first, which proves its address.
+        Challenge = "challenge",
+        /// Nobody.
+        Off = "off",
+    }
+}
+
+choice! {
+    /// The language of notices and of what the relay says.
+    Lang {
+        /// Chinese.
+        Zh = "zh",
+        /// English.
+        En = "en",
+    }
+}
+
+choice! {
+    /// How the relay talks to the kernel.
+    Io {
+        /// The fastest way this system has.
+        Auto = "auto",
+        /// One datagram a call, anywhere.
+        Portable = "portable",
+    }
+}
+
+choice! {
+    /// The least severe event that is logged.
+    LogLevel {
+        /// Nothing.
+        Off = "off",
+        /// What ends the relay.
+        Error = "error",
+        /// What an operator should change.
+        Warn = "warn",
+        /// Start, stop, stats, kicks and quarantines.
+        Info = "info",
+        /// Joins and leaves, each with its reason.
+        Debug = "debug",
+        /// Everything there is.
+        Trace = "trace",
+    }
+}
+
+// ---- what is configured ----------------------------------------------------
+
+/// What the pure relay needs to know: policies, caps and rates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Who may join by the plain protocol.
+    pub plain: PlainPolicy,
+    /// The language of notices.
+    pub lang: Lang,
+    /// Peers at most, `1..=PEERS_MAX_LARGEST`. The tables are taken at the
+    /// start; at most 512 bytes a peer when full.
+    pub peers_max: u32,
+    /// Silence after which a peer leaves, in ms; 0 never.
+    pub idle_ms: u64,
+    /// Messages a second of one peer, with a burst of one second's worth; 0 no
+    /// limit. 16 bytes a peer.
+    pub msgs_per_s: u32,
+    /// Bytes a second of one peer, with a burst of one second's worth but at
+    /// least [`BYTE_BURST_MIN`]; 0 no limit. 16 bytes a peer.
+    pub bytes_per_s: u32,
+    /// Joins a second from one prefix (/32, /64); 0 no limit.
+    pub joins_per_s_prefix: u32,
+    /// Joins a second from everywhere; 0 no limit.
+    pub joins_per_s_total: u32,
+    /// Peers of one prefix (/32, /64); 0 no limit.
+    pub prefix_peers_max: u32,
+    /// Whether peers that send back what they get are put into quarantine:
+    /// one hash a datagram.
+    pub mirror_guard: bool,
+    /// Notices a second, with a burst of [`NOTICE_BURST`]; above it they are
+    /// merged. 0 no limit.
+    pub notices_per_s: u32,
+    /// Copies of notices a second, all peers together; above it notices are
+    /// suppressed and counted. 0 no limit.
+    pub notice_copies_per_s: u32,
+    /// Whether the operator's console is on: the relay then reports what is said.
+    pub console: bool,
+}
+
+impl Limits {
+    /// The defaults of a relay bound to `bind`: on loopback they never trip a
+    /// load test, elsewhere they protect the relay and its members.
+    pub fn for_bind(bind: SocketAddr) -> Self {
+        let plain = if is_loopback(bind) { PlainPolicy::Open } else { PlainPolicy::Challenge };
+        Self::for_policy(bind, plain)
+    }
+
+    /// The defaults of a relay bound to `bind` whose policy is `plain`: under
+    /// `open` on a network peers expire sooner.
+    pub fn for_policy(bind: SocketAddr, plain: PlainPolicy) -> Self {
+        let local = is_loopback(bind);
+        let guarded = |limit| if local { 0 } else { limit };
+        let forgeable = plain == PlainPolicy::Open && !local;
+        Self {
+            plain,
+            lang: Lang::Zh,
+            peers_max: PEERS_MAX_DEFAULT,
+            idle_ms: if forgeable { IDLE_MS_OPEN_DEFAULT } else { IDLE_MS_DEFAULT },
+            msgs_per_s: guarded(MSGS_PER_S_DEFAULT),
+            bytes_per_s: guarded(BYTES_PER_S_DEFAULT),
+            joins_per_s_prefix: guarded(JOINS_PER_S_PREFIX_DEFAULT),
+            joins_per_s_total: guarded(JOINS_PER_S_TOTAL_DEFAULT),
+            prefix_peers_max: guarded(PREFIX_PEERS_MAX_DEFAULT),
+            mirror_guard: true,
+            notices_per_s: NOTICES_PER_S_DEFAULT,
+            notice_copies_per_s: NOTICE_COPIES_PER_S_DEFAULT,
+            console: false,
+        }
+    }
+}
+
+/// Whether only programs of this machine can reach `addr`.
+fn is_loopback(addr: SocketAddr) -> bool {
+    addr.ip().to_canonical().is_loopback()
+}
+
+/// Everything a relay is started with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where it listens; port 0: the kernel picks one.
+    pub bind: SocketAddr,
+    /// How it talks to the kernel.
+    pub io: Io,
+    /// Receive buffer asked of the kernel, in bytes.
+    pub rcvbuf_bytes: u32,
+    /// Send buffer asked of the kernel, in bytes.
+    pub sndbuf_bytes: u32,
+    /// Interval of the stats, in ms; 0: only at exit.
+    pub stats_every_ms: u64,
+    /// The least severe event that is logged.
+    pub log: LogLevel,
+    /// What the core needs to know.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// The defaults of a relay bound to `bind`.
+    pub fn for_bind(bind: SocketAddr) -> Self {
+        Self::for_limits(bind, Limits::for_bind(bind))
+    }
+
+    /// The defaults of a relay bound to `bind` that has these `limits`.
+    pub fn for_limits(bind: SocketAddr, limits: Limits) -> Self {
+        Self {
+            bind,
+            io: Io::Auto,
+            rcvbuf_bytes: RCVBUF_BYTES_DEFAULT,
+            sndbuf_bytes: SNDBUF_BYTES_DEFAULT,
+            stats_every_ms: STATS_EVERY_MS_DEFAULT,
+            log: LogLevel::Info,
+            limits,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::for_bind(BIND_DEFAULT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(bind: &str) -> Limits {
+        Limits::for_bind(bind.parse().unwrap())
+    }
+
+    #[test]
+    fn loopback_is_open_and_free_of_limits() {
+        for bind in ["127.0.0.1:9999", "127.8.9.10:1", "[::1]:9999", "[::ffff:127.0.0.1]:9999"] {
+            let limits = limits(bind);
+            assert_eq!(limits.plain, PlainPolicy::Open, "{bind}");
+            assert_eq!((limits.msgs_per_s, limits.bytes_per_s, limits.prefix_peers_max), (0, 0, 0), "{bind}");
+            assert_eq!((limits.joins_per_s_prefix, limits.joins_per_s_total), (0, 0), "{bind}");
+            assert_eq!(limits.idle_ms, 3_600_000, "{bind}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_challenged_and_guarded() {
+        for bind in ["0.0.0.0:9999", "[::]:9999", "192.0.2.1:9999", "[2001:db8::1]:9999"] {
+            let limits = limits(bind);
+            assert_eq!(limits.plain, PlainPolicy::Challenge, "{bind}");
+            assert_eq!((limits.msgs_per_s, limits.bytes_per_s, limits.prefix_peers_max), (20, 16_384, 64), "{bind}");
+            assert_eq!((limits.joins_per_s_prefix, limits.joins_per_s_total), (5, 1000), "{bind}");
+            assert_eq!(limits.idle_ms, 3_600_000, "{bind}");
+        }
+    }
+
+    #[test]
+    fn open_on_a_network_expires_sooner() {
+        let bind = "0.0.0.0:9999".parse().unwrap();
+        assert_eq!(Limits::for_policy(bind, PlainPolicy::Open).idle_ms, 300_000);
+        assert_eq!(Limits::for_policy(bind, PlainPolicy::Off).idle_ms, 3_600_000);
+        assert_eq!(Limits::for_policy(BIND_DEFAULT, PlainPolicy::Open).idle_ms, 3_600_000);
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for name in PlainPolicy::NAMES {
+            assert_eq!(name.parse::<PlainPolicy>().unwrap().name(), *name);
+        }
+        assert_eq!("Open".parse::<PlainPolicy>().unwrap_err().to_string(), "expected one of open, challenge, off");
+    }
+}

@@ -1,0 +1,119 @@
+//! Owns the view of who is here, for other threads. Decides nothing: the
+//! server writes it from the core's events, outside the fan-out.
+
+use dashmap::DashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Parts that are locked apart: writers and readers rarely meet, and no part
+/// grows by much at once.
+const SHARDS: usize = 64;
+
+/// A member as other threads see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its address.
+    pub remote: SocketAddr,
+    /// Its name, unique among the members.
+    pub name: Arc<str>,
+    /// When it joined, in seconds of Unix time.
+    pub since_unix_s: u64,
+    /// Lines it has said.
+    pub lines: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+struct Entry {
+    name: Arc<str>,
+    since_unix_s: u64,
+    lines: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// Who is here, by address. Share it in an `Arc`.
+///
+/// Memory: about 80 bytes a member; the name is shared with the core.
+pub struct Directory {
+    entries: DashMap<SocketAddr, Entry>,
+}
+
+impl Default for Directory {
+    fn default() -> Self {
+        Self { entries: DashMap::with_shard_amount(SHARDS) }
+    }
+}
+
+impl Directory {
+    /// A member has come.
+    pub fn insert(&self, remote: SocketAddr, name: Arc<str>, since_unix_s: u64) {
+        let entry = Entry { name, since_unix_s, lines: AtomicU64::new(0), bytes: AtomicU64::new(0) };
+        self.entries.insert(remote, entry);
+    }
+
+    /// A member has gone.
+    pub fn remove(&self, remote: SocketAddr) {
+        self.entries.remove(&remote);
+    }
+
+    /// A member has said `lines` lines of `bytes` bytes in all.
+    pub fn count(&self, remote: SocketAddr, lines: u64, bytes: u64) {
+        if let Some(entry) = self.entries.get(&remote) {
+            entry.lines.fetch_add(lines, Ordering::Relaxed);
+            entry.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// How many are here.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nobody is here.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The member at `remote`.
+    pub fn member(&self, remote: SocketAddr) -> Option<Member> {
+        self.entries.get(&remote).map(|entry| view(remote, &entry))
+    }
+
+    /// Everyone, longest here first. O(n log n), locks one part at a time.
+    pub fn members(&self) -> Vec<Member> {
+        let mut members: Vec<_> = self.entries.iter().map(|entry| view(*entry.key(), &entry)).collect();
+        members.sort_by(|a, b| (a.since_unix_s, &a.name).cmp(&(b.since_unix_s, &b.name)));
+        members
+    }
+}
+
+fn view(remote: SocketAddr, entry: &Entry) -> Member {
+    Member {
+        remote,
+        name: Arc::clone(&entry.name),
+        since_unix_s: entry.since_unix_s,
+        lines: entry.lines.load(Ordering::Relaxed),
+        bytes: entry.bytes.load(Ordering::Relaxed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_who_is_here_and_what_they_said() {
+        let directory = Directory::default();
+        let [a, b] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        directory.insert(b, "bob".into(), 20);
+        directory.insert(a, "alice".into(), 10);
+        directory.count(a, 2, 30);
+        directory.count(SocketAddr::from(([127, 0, 0, 1], 3)), 1, 1);
+        let names: Vec<_> = directory.members().iter().map(|member| member.name.to_string()).collect();
+        assert_eq!(names, ["alice", "bob"]);
+        assert_eq!(directory.member(a).map(|member| (member.lines, member.bytes)), Some((2, 30)));
+        directory.remove(a);
+        assert_eq!((directory.len(), directory.member(a)), (1, None));
+    }
+}

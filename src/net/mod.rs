@@ -1,0 +1,28 @@
+//! The kernel. Takes what is in an [`Outbox`](crate::batch::Outbox) out to the
+//! network and puts what arrives into an [`Inbox`](crate::batch::Inbox). Never
+//! knows what a packet means, and has no clock: time comes in as an argument.
+//!
+//! ```text
+//! Socket ── Egress ── the rules for what the kernel refuses   (egress, errno, gso, unreachable)
+//!    │         │
+//!    └──── trait Kernel ── sys::linux     recvmmsg, sendmmsg + GSO, error queue
+//!                       ── sys::portable  recv_from, send_to
+//!                       ── a script, in tests
+//! ```
+
+mod bind;
+mod egress;
+mod errno;
+mod gso;
+mod kernel;
+mod socket;
+mod sys;
+#[cfg(test)]
+mod tests;
+mod unreachable;
+
+pub use bind::{BindError, Buffer, Buffers};
+pub use egress::Flushed;
+pub use socket::{Io, Received, Socket, SocketOptions};
+#[cfg(target_os = "linux")]
+pub use sys::prebuilt::Prebuilt;

@@ -1,0 +1,202 @@
+//! Owns who may come in: caps and rates by prefix and in total, addresses
+//! refused for a while, answers to strangers. Never creates a member.
+
+use super::bucket::{Bucket, Rate};
+use super::challenge::{Challenge, Code};
+use super::hash::SeededHash;
+use super::recent::RecentTable;
+use crate::Time;
+use crate::batch::Path;
+use crate::config::{self, Limits};
+use crate::metrics::DropReason;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// The part of an address that one host cannot easily change: /32 of IPv4, /64 of IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Prefix(u64, bool);
+
+impl Prefix {
+    pub(super) fn of(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(v4) => Prefix(u64::from(u32::from(v4)), false),
+            IpAddr::V6(v6) => Prefix((u128::from(v6) >> 64) as u64, true),
+        }
+    }
+}
+
+/// Whether a peer can have `path.remote` as its address. `own` is the address
+/// that the relay is bound to.
+pub(super) fn is_possible_peer(path: &Path, own: SocketAddr) -> bool {
+    let remote = path.remote;
+    let impossible = match remote.ip() {
+        IpAddr::V4(v4) => v4.is_unspecified() || v4.is_multicast() || v4 == Ipv4Addr::BROADCAST,
+        IpAddr::V6(v6) => v6.is_unspecified() || v6.is_multicast(),
+    };
+    remote.port() != 0 && !impossible && !is_own(path, own)
+}
+
+fn is_own(path: &Path, own: SocketAddr) -> bool {
+    let ip = path.remote.ip();
+    let ours = ip == own.ip() || Some(ip) == path.local || (own.ip().is_unspecified() && ip.is_loopback());
+    path.remote.port() == own.port() && ours
+}
+
+/// Decides who may come in.
+pub(super) struct Admission {
+    refused: RecentTable<SocketAddr, ()>,
+    exits: RecentTable<SocketAddr, ()>,
+    prefix_joins: RecentTable<Prefix, Bucket>,
+    total_joins: Bucket,
+    members_by_prefix: HashMap<Prefix, u32, SeededHash>,
+    challenge: Challenge,
+    challenged: RecentTable<SocketAddr, u32>,
+    challenges_total: Bucket,
+}
+
+impl Admission {
+    pub(super) fn new(limits: &Limits, seed: &[u8; 32], hash: SeededHash) -> Self {
+        let prefixes = if limits.prefix_peers_max == 0 { 0 } else { limits.peers_max as usize };
+        Self {
+            refused: RecentTable::new(config::REFUSED_ADDRESSES_MAX, hash),
+            exits: RecentTable::new(config::RECENT_EXITS_MAX, hash),
+            prefix_joins: RecentTable::new(config::JOIN_PREFIXES_MAX, hash),
+            total_joins: Bucket::default(),
+            members_by_prefix: HashMap::with_capacity_and_hasher(prefixes, hash),
+            challenge: Challenge::new(seed),
+            challenged: RecentTable::new(config::CHALLENGE_ADDRESSES_MAX, hash),
+            challenges_total: Bucket::default(),
+        }
+    }
+
+    /// Refuses an address for a minute: it was kicked or quarantined.
+    pub(super) fn refuse(&mut self, remote: SocketAddr, now: Time) {
+        self.refused.insert(remote, (), now, Duration::from_millis(config::REFUSE_MS));
+    }
+
+    pub(super) fn is_refused(&mut self, remote: SocketAddr, now: Time) -> bool {
+        self.refused.find(&remote, now).is_some()
+    }
+
+    /// Takes note of an exit: a line that was still under way is no new join.
+    pub(super) fn exited(&mut self, remote: SocketAddr, now: Time) {
+        self.exits.insert(remote, (), now, Duration::from_millis(config::EXIT_GRACE_MS));
+    }
+
+    pub(super) fn just_left(&mut self, remote: SocketAddr, now: Time) -> bool {
+        self.exits.find(&remote, now).is_some()
+    }
+
+    /// Whether `said` is the code that was told to `remote`.
+    pub(super) fn accepts_code(&self, remote: SocketAddr, now: Time, said: &str) -> bool {
+        self.challenge.accepts(remote, now, said)
+    }
+
+    /// The code to tell `remote`, unless it was told often enough.
+    pub(super) fn challenge(&mut self, remote: SocketAddr, now: Time) -> Option<Code> {
+        let told = self.challenged.find(&remote, now).copied().unwrap_or(0);
+        let total = Rate::per_second(config::CHALLENGE_ANSWERS_PER_S, 0);
+        if told >= config::CHALLENGE_ANSWERS_PER_ADDRESS || !self.challenges_total.take(total, 1, now) {
+            return None;
+        }
+        match self.challenged.find(&remote, now) {
+            Some(told) => *told += 1,
+            None => self.challenged.insert(remote, 1, now, Duration::from_secs(config::CHALLENGE_SLOT_S)),
+        }
+        Some(self.challenge.code(remote, now))
+    }
+
+    /// Whether one more may join from `remote` beside `members`; if so it is
+    /// counted against the rates.
+    pub(super) fn admit(
+        &mut self,
+        limits: &Limits,
+        remote: SocketAddr,
+        members: usize,
+        now: Time,
+    ) -> Result<(), DropReason> {
+        let prefix = Prefix::of(remote.ip());
+        let of_prefix = self.members_by_prefix.get(&prefix).copied().unwrap_or(0);
+        if members >= limits.peers_max as usize {
+            return Err(DropReason::PeersFull);
+        }
+        if limits.prefix_peers_max != 0 && of_prefix >= limits.prefix_peers_max {
+            return Err(DropReason::PrefixFull);
+        }
+        if !self.total_joins.has(Rate::per_second(limits.joins_per_s_total, 0), 1, now) {
+            return Err(DropReason::TotalJoinRate);
+        }
+        if !self.take_prefix_join(limits, prefix, now) {
+            return Err(DropReason::PrefixJoinRate);
+        }
+        self.total_joins.take(Rate::per_second(limits.joins_per_s_total, 0), 1, now);
+        Ok(())
+    }
+
+    fn take_prefix_join(&mut self, limits: &Limits, prefix: Prefix, now: Time) -> bool {
+        let rate = Rate::per_second(limits.joins_per_s_prefix, 0);
+        if rate.per_s == 0 {
+            return true;
+        }
+        if self.prefix_joins.find(&prefix, now).is_none() {
+            let life = Duration::from_millis(config::JOIN_PREFIX_REMEMBERED_MS);
+            self.prefix_joins.insert(prefix, Bucket::default(), now, life);
+        }
+        self.prefix_joins.find(&prefix, now).is_some_and(|bucket| bucket.take(rate, 1, now))
+    }
+
+    /// A member has come.
+    pub(super) fn joined(&mut self, limits: &Limits, remote: SocketAddr) {
+        if limits.prefix_peers_max != 0 {
+            *self.members_by_prefix.entry(Prefix::of(remote.ip())).or_insert(0) += 1;
+        }
+    }
+
+    /// A member has gone.
+    pub(super) fn left(&mut self, remote: SocketAddr) {
+        let prefix = Prefix::of(remote.ip());
+        if let Some(members) = self.members_by_prefix.get_mut(&prefix) {
+            *members -= 1;
+            if *members == 0 {
+                self.members_by_prefix.remove(&prefix);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impossible_addresses_are_no_peers() {
+        let own: SocketAddr = "192.0.2.1:9999".parse().unwrap();
+        let possible = |remote: &str| is_possible_peer(&Path::to(remote.parse().unwrap()), own);
+        for refused in
+            ["192.0.2.1:9999", "192.0.2.9:0", "0.0.0.0:5", "224.0.0.1:5", "255.255.255.255:5", "[::]:5", "[ff02::1]:5"]
+        {
+            assert!(!possible(refused), "{refused}");
+        }
+        assert!(possible("192.0.2.1:9998") && possible("[2001:db8::1]:9999") && possible("192.0.2.2:9999"));
+    }
+
+    #[test]
+    fn a_wildcard_socket_knows_itself_by_the_address_that_was_hit() {
+        let own: SocketAddr = "[::]:9999".parse().unwrap();
+        let from =
+            |remote: &str, local: &str| Path { remote: remote.parse().unwrap(), local: Some(local.parse().unwrap()) };
+        assert!(!is_possible_peer(&from("192.0.2.1:9999", "192.0.2.1"), own));
+        assert!(!is_possible_peer(&from("127.0.0.9:9999", "127.0.0.1"), own));
+        assert!(is_possible_peer(&from("192.0.2.2:9999", "192.0.2.1"), own));
+    }
+
+    #[test]
+    fn a_prefix_is_a_host_or_a_network_of_one_customer() {
+        let prefix = |ip: &str| Prefix::of(ip.parse().unwrap());
+        assert_eq!(prefix("2001:db8::1"), prefix("2001:db8::ffff:2"));
+        assert_ne!(prefix("2001:db8::1"), prefix("2001:db8:0:1::1"));
+        assert_ne!(prefix("192.0.2.1"), prefix("192.0.2.2"));
+        assert_ne!(prefix("0.0.0.1"), prefix("::"));
+    }
+}

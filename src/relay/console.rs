@@ -1,0 +1,114 @@
+//! What the operator does: speak to one or all, remove a member, stop. Keeps
+//! the addresses heard from lately that are no members, so that they can be
+//! answered; nothing is kept while the console is off.
+
+use super::hash::SeededHash;
+use super::recent::RecentTable;
+use super::{Command, Outcome, Relay, Target};
+use crate::Time;
+use crate::batch::{Outbox, Path};
+use crate::config;
+use crate::metrics::LeaveReason;
+use crate::wire::plain::{self, Answer};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Strangers heard from within the idle time.
+pub(super) struct Console {
+    heard: RecentTable<SocketAddr, Path>,
+    life: Duration,
+}
+
+impl Console {
+    pub(super) fn new(idle_ms: u64, hash: SeededHash) -> Self {
+        let life = if idle_ms == 0 { Duration::MAX } else { Duration::from_millis(idle_ms) };
+        Self { heard: RecentTable::new(config::STRANGERS_HEARD_MAX, hash), life }
+    }
+
+    /// Takes note of who spoke.
+    pub(super) fn heard(&mut self, now: Time, path: Path, is_member: bool) {
+        if is_member {
+            self.heard.remove(&path.remote);
+        } else {
+            self.heard.insert(path.remote, path, now, self.life);
+        }
+    }
+}
+
+impl Relay {
+    /// Does what the operator wants.
+    pub fn handle_command(&mut self, now: Time, command: Command, out: &mut Outbox) -> Outcome {
+        match command {
+            Command::Say(line) if !is_sendable(&line) => Outcome::BadLength,
+            Command::To(_, line) if !is_sendable(&line) => Outcome::BadLength,
+            Command::Say(line) => match self.only_peer(now) {
+                Some(path) => send_raw(path, &line, out),
+                None => self.say_to_all(&line, out),
+            },
+            Command::To(target, line) => match self.path_of(now, &target) {
+                Some(path) => send_raw(path, &line, out),
+                None => Outcome::NoSuch,
+            },
+            Command::Kick(target) => self.kick(now, &target, out),
+            Command::Shutdown => self.shut_down(out),
+        }
+    }
+
+    /// The one peer, if there is exactly one: a member, or a stranger heard lately.
+    fn only_peer(&mut self, now: Time) -> Option<Path> {
+        let strangers = self.console.iter().flat_map(|console| console.heard.live(now));
+        let strangers = strangers.filter(|(remote, _)| self.peers.find(**remote).is_none()).map(|(_, path)| path);
+        let mut peers = self.peers.roster().paths().iter().chain(strangers);
+        let only = peers.next().copied();
+        only.filter(|_| peers.next().is_none())
+    }
+
+    fn path_of(&mut self, now: Time, target: &Target) -> Option<Path> {
+        let member = match target {
+            Target::Address(remote) => self.peers.find(*remote),
+            Target::Name(name) => self.peers.find_name(name),
+        };
+        match (member, target, &mut self.console) {
+            (Some(index), _, _) => Some(self.peers.path(index)),
+            (None, Target::Address(remote), Some(console)) => console.heard.find(remote, now).copied(),
+            _ => None,
+        }
+    }
+
+    fn say_to_all(&mut self, line: &str, out: &mut Outbox) -> Outcome {
+        if self.peers.len() == 0 {
+            return Outcome::NobodyHere;
+        }
+        out.announce(None, plain::answer(self.lang, Answer::Operator(line)).as_bytes());
+        Outcome::SentToAll(self.peers.len())
+    }
+
+    fn kick(&mut self, now: Time, target: &Target, out: &mut Outbox) -> Outcome {
+        let member = match target {
+            Target::Address(remote) => self.peers.find(*remote),
+            Target::Name(name) => self.peers.find_name(name),
+        };
+        let Some(index) = member else { return Outcome::NoSuch };
+        let remote = self.peers.path(index).remote;
+        self.admission.refuse(remote, now);
+        self.dismiss(now, index, LeaveReason::Kicked, Answer::Kicked, out);
+        Outcome::Kicked(remote)
+    }
+
+    fn shut_down(&mut self, out: &mut Outbox) -> Outcome {
+        out.announce(None, plain::answer(self.lang, Answer::Shutdown).as_bytes());
+        for _ in 0..self.peers.len() {
+            self.counters.leave(LeaveReason::Shutdown);
+        }
+        Outcome::ShutDown
+    }
+}
+
+fn is_sendable(line: &str) -> bool {
+    (1..=config::LINE_BYTES_MAX).contains(&line.len())
+}
+
+fn send_raw(path: Path, line: &str, out: &mut Outbox) -> Outcome {
+    out.unicast(path, line.as_bytes());
+    Outcome::SentTo(path.remote)
+}

@@ -1,0 +1,130 @@
+//! Owns when the room is told who came and went: at once while that is cheap,
+//! merged under a storm, not at all where N members to N members would be N²
+//! datagrams. Never knows who is a member.
+
+use super::bucket::{Bucket, Rate};
+use super::mirror::MirrorGuard;
+use crate::Time;
+use crate::batch::{MemberIndex, Outbox, Path};
+use crate::config;
+use crate::metrics::Counters;
+use crate::wire::plain::{self, Change, Lang, Name, RelayLine};
+use std::time::Duration;
+
+/// What the mirror guard knows the relay by: no hash of an address is even.
+const NOTICE_ORIGIN: u64 = 2;
+
+/// Changes of one kind that wait to be told together.
+#[derive(Clone, Copy, Default)]
+struct Pending {
+    /// The first two of them.
+    names: [Option<Name>; 2],
+    count: u32,
+}
+
+/// Tells the room of joins and leaves.
+pub(super) struct Notices {
+    lang: Lang,
+    alone: Rate,
+    copies: Rate,
+    alone_bucket: Bucket,
+    copies_bucket: Bucket,
+    joined: Pending,
+    left: Pending,
+    due: Option<Time>,
+}
+
+/// What a notice needs besides itself.
+pub(super) struct Room<'a> {
+    /// Members that would hear it.
+    pub(super) members: usize,
+    /// A member that sends a notice back is an echo too.
+    pub(super) mirror: &'a mut MirrorGuard,
+    pub(super) counters: &'a mut Counters,
+    pub(super) out: &'a mut Outbox,
+}
+
+impl Notices {
+    pub(super) fn new(lang: Lang, notices_per_s: u32, notice_copies_per_s: u32) -> Self {
+        Self {
+            lang,
+            alone: Rate { per_s: notices_per_s, burst: notices_per_s.max(config::NOTICE_BURST) },
+            copies: Rate::per_second(notice_copies_per_s, 0),
+            alone_bucket: Bucket::default(),
+            copies_bucket: Bucket::default(),
+            joined: Pending::default(),
+            left: Pending::default(),
+            due: None,
+        }
+    }
+
+    /// When what waits must be told.
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        self.due
+    }
+
+    /// Tells the room of one change, now or later. `about` is the member it
+    /// is about, if still here: it is not told.
+    pub(super) fn change(
+        &mut self,
+        now: Time,
+        change: Change,
+        name: &Name,
+        about: Option<(MemberIndex, Path)>,
+        room: &mut Room<'_>,
+    ) {
+        if self.due.is_none() && self.alone_bucket.take(self.alone, 1, now) {
+            let line = plain::notice(self.lang, change, name);
+            return self.tell(now, &line, 1, about, room);
+        }
+        let pending = match change {
+            Change::Joined => &mut self.joined,
+            Change::Left => &mut self.left,
+        };
+        if let Some(place) = pending.names.get_mut(pending.count as usize) {
+            *place = Some(*name);
+        }
+        pending.count = pending.count.saturating_add(1);
+        self.due.get_or_insert(now + Duration::from_millis(config::NOTICE_MERGE_MS));
+    }
+
+    /// Tells the room what waits, if it is due.
+    pub(super) fn handle_deadline(&mut self, now: Time, room: &mut Room<'_>) {
+        if self.due.is_none_or(|due| due > now) {
+            return;
+        }
+        self.due = None;
+        for (change, pending) in
+            [(Change::Joined, std::mem::take(&mut self.joined)), (Change::Left, std::mem::take(&mut self.left))]
+        {
+            let line = match pending.names {
+                [Some(first), Some(second)] => {
+                    plain::merged_notice(self.lang, change, &first, &second, pending.count - 2)
+                }
+                [Some(only), None] => plain::notice(self.lang, change, &only),
+                _ => continue,
+            };
+            self.tell(now, &line, pending.count, None, room);
+        }
+    }
+
+    /// Sends a notice of `changes` changes, unless that makes too many copies.
+    fn tell(
+        &mut self,
+        now: Time,
+        line: &RelayLine,
+        changes: u32,
+        about: Option<(MemberIndex, Path)>,
+        room: &mut Room<'_>,
+    ) {
+        let copies = u32::try_from(room.members).unwrap_or(u32::MAX);
+        if self.copies_bucket.take(self.copies, copies, now) {
+            room.out.announce(about, line.as_bytes());
+            room.mirror.relayed(room.mirror.text(line.as_bytes()), NOTICE_ORIGIN, now);
+            room.counters.notices_told += u64::from(changes);
+            room.counters.notices_merged += if changes > 1 { u64::from(changes) } else { 0 };
+        } else {
+            room.counters.notices_suppressed += u64::from(changes);
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! Owns the plain members: who they are, found by address or name, ordered by
+//! when they were last heard. Never decides who may come or must go.
+//!
+//! Members lie dense, in the same order as the roster's paths, so an index is
+//! all it takes; when one leaves, the last takes its place.
+
+use super::bucket::Bucket;
+use super::hash::SeededHash;
+use crate::Time;
+use crate::batch::{MemberIndex, Path, Roster};
+use crate::wire::plain::Name;
+use hashbrown::HashTable;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+const NONE: u32 = u32::MAX;
+/// Numbers that are tried one by one before the remembered one: what has
+/// become free is taken again.
+const NUMBERS_TRIED: u32 = 8;
+const HINTS: usize = 1024;
+
+/// A plain member.
+pub(super) struct Peer {
+    pub(super) name: Arc<str>,
+    pub(super) messages: Bucket,
+    pub(super) bytes: Bucket,
+    /// How often it is told why a line was dropped.
+    pub(super) told: Bucket,
+    /// When the first port-unreachable came since it was last heard.
+    pub(super) unreachable_since: Time,
+    pub(super) unreachables: u32,
+    /// Datagrams in a row that were echoes.
+    pub(super) echoes: u32,
+    heard: Time,
+    warned: bool,
+    previous: u32,
+    next: u32,
+}
+
+/// Members in the order in which they were heard, longest silent first: a
+/// list threaded through the peers.
+#[derive(Clone, Copy)]
+struct SilenceList {
+    first: u32,
+    last: u32,
+}
+
+/// All plain members.
+///
+/// Memory: at most 72 bytes a peer, 56 in the roster, 10 in each of two
+/// tables, and the name; room for `peers_max` is taken in [`Peers::new`].
+pub(super) struct Peers {
+    roster: Roster,
+    peers: Vec<Peer>,
+    by_address: HashTable<u32>,
+    by_name: HashTable<u32>,
+    hash: SeededHash,
+    /// Not warned of their silence yet, and warned.
+    silence: [SilenceList; 2],
+    /// The next number worth trying for a name that many want, by its hash.
+    hints: Box<[(u64, u32)]>,
+}
+
+impl Peers {
+    pub(super) fn new(peers_max: u32, hash: SeededHash) -> Self {
+        let capacity = peers_max as usize;
+        Self {
+            roster: Roster::new(capacity),
+            peers: Vec::with_capacity(capacity),
+            by_address: HashTable::with_capacity(capacity),
+            by_name: HashTable::with_capacity(capacity),
+            hash,
+            silence: [SilenceList { first: NONE, last: NONE }; 2],
+            hints: vec![(0, 0); HINTS].into_boxed_slice(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    pub(super) fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    pub(super) fn peer(&self, index: MemberIndex) -> &Peer {
+        &self.peers[index.0 as usize]
+    }
+
+    pub(super) fn peer_mut(&mut self, index: MemberIndex) -> &mut Peer {
+        &mut self.peers[index.0 as usize]
+    }
+
+    pub(super) fn path(&self, index: MemberIndex) -> Path {
+        self.roster.paths()[index.0 as usize]
+    }
+
+    /// The member at `remote`.
+    pub(super) fn find(&self, remote: SocketAddr) -> Option<MemberIndex> {
+        let paths = self.roster.paths();
+        let found = self.by_address.find(self.hash.of(&remote), |&at| paths[at as usize].remote == remote);
+        found.map(|&at| MemberIndex(at))
+    }
+
+    /// The member called `name`.
+    pub(super) fn find_name(&self, name: &str) -> Option<MemberIndex> {
+        let found = self.by_name.find(self.hash.of(name), |&at| &*self.peers[at as usize].name == name);
+        found.map(|&at| MemberIndex(at))
+    }
+
+    /// `name`, or with a number behind it if another bears it.
+    pub(super) fn free_name(&mut self, name: Name) -> Name {
+        if self.find_name(name.as_str()).is_none() {
+            return name;
+        }
+        let key = self.hash.of(name.as_str());
+        let hint = self.hints[key as usize % HINTS];
+        let hinted = if hint.0 == key { hint.1 } else { 2 };
+        let number = self.free_number(name, hinted);
+        self.hints[key as usize % HINTS] = (key, number.max(hinted).saturating_add(1));
+        name.numbered(number)
+    }
+
+    /// The lowest free number from 2 on, near its beginning; else one not far from `hinted`.
+    fn free_number(&self, name: Name, hinted: u32) -> u32 {
+        let is_free = |number: &u32| self.find_name(name.numbered(*number).as_str()).is_none();
+        let near = (2..2 + NUMBERS_TRIED).find(is_free);
+        let hinted = || (hinted..hinted.saturating_add(NUMBERS_TRIED)).find(is_free);
+        let far = || (0..31).map(|doubling| hinted_step(doubling)).find(is_free);
+        near.or_else(hinted).or_else(far).unwrap_or_else(|| (2..).find(is_free).unwrap_or(u32::MAX))
+    }
+
+    /// Adds a member that is neither here nor has a name that is taken.
+    pub(super) fn insert(&mut self, path: Path, name: Name, now: Time) -> MemberIndex {
+        let index = self.roster.push(path);
+        self.peers.push(Peer {
+            name: Arc::from(name.as_str()),
+            messages: Bucket::default(),
+            bytes: Bucket::default(),
+            told: Bucket::default(),
+            unreachable_since: now,
+            unreachables: 0,
+            echoes: 0,
+            heard: now,
+            warned: false,
+            previous: NONE,
+            next: NONE,
+        });
+        let (hash, paths, peers) = (self.hash, self.roster.paths(), &self.peers);
+        let address = |at: &u32| hash.of(&paths[*at as usize].remote);
+        self.by_address.insert_unique(address(&index.0), index.0, address);
+        let name = |at: &u32| hash.of(&*peers[*at as usize].name);
+        self.by_name.insert_unique(name(&index.0), index.0, name);
+        self.append(index.0);
+        index
+    }
+
+    /// Removes a member. The last one takes its place: its former index is
+    /// returned, if it was another.
+    pub(super) fn remove(&mut self, index: MemberIndex) -> (Peer, Option<MemberIndex>) {
+        self.unlink(index.0);
+        self.forget_keys(index.0);
+        let last = u32::try_from(self.peers.len() - 1).expect("invariant: peers_max fits in u32");
+        if last != index.0 {
+            self.rename_keys(last, index.0);
+            self.relink(last, index.0);
+        }
+        let gone = self.peers.swap_remove(index.0 as usize);
+        (gone, self.roster.swap_remove(index))
+    }
+
+    /// Takes note that a member was heard, on this path.
+    pub(super) fn touch(&mut self, index: MemberIndex, path: Path, now: Time) {
+        self.unlink(index.0);
+        let peer = self.peer_mut(index);
+        peer.heard = now;
+        peer.warned = false;
+        peer.unreachables = 0;
+        self.append(index.0);
+        if self.path(index) != path {
+            self.roster.set_path(index, path);
+        }
+    }
+
+    /// Takes note that a member was told of its silence.
+    pub(super) fn mark_warned(&mut self, index: MemberIndex) {
+        self.unlink(index.0);
+        self.peer_mut(index).warned = true;
+        self.append(index.0);
+    }
+
+    /// The longest silent member of those warned, or not warned, and when it was heard.
+    pub(super) fn longest_silent(&self, warned: bool) -> Option<(MemberIndex, Time)> {
+        let first = self.silence[usize::from(warned)].first;
+        (first != NONE).then(|| (MemberIndex(first), self.peers[first as usize].heard))
+    }
+
+    fn forget_keys(&mut self, at: u32) {
+        let address = self.hash.of(&self.roster.paths()[at as usize].remote);
+        let name = self.hash.of(&*self.peers[at as usize].name);
+        for (table, key) in [(&mut self.by_address, address), (&mut self.by_name, name)] {
+            let entry = table.find_entry(key, |&entry| entry == at);
+            entry.expect("invariant: every member is in both tables").remove();
+        }
+    }
+
+    fn rename_keys(&mut self, from: u32, to: u32) {
+        let address = self.hash.of(&self.roster.paths()[from as usize].remote);
+        let name = self.hash.of(&*self.peers[from as usize].name);
+        for (table, key) in [(&mut self.by_address, address), (&mut self.by_name, name)] {
+            let entry = table.find_mut(key, |&entry| entry == from);
+            *entry.expect("invariant: every member is in both tables") = to;
+        }
+    }
+
+    fn list(&mut self, at: u32) -> &mut SilenceList {
+        let warned = self.peers[at as usize].warned;
+        &mut self.silence[usize::from(warned)]
+    }
+
+    fn append(&mut self, at: u32) {
+        let last = std::mem::replace(&mut self.list(at).last, at);
+        self.peers[at as usize].previous = last;
+        self.peers[at as usize].next = NONE;
+        match self.peers.get_mut(last as usize) {
+            Some(before) => before.next = at,
+            None => self.list(at).first = at,
+        }
+    }
+
+    fn unlink(&mut self, at: u32) {
+        let Peer { previous, next, .. } = self.peers[at as usize];
+        self.link_around(at, next, previous);
+    }
+
+    /// The peer at `from` is about to lie at `to`: its neighbours must know.
+    fn relink(&mut self, from: u32, to: u32) {
+        self.link_around(from, to, to);
+    }
+
+    /// What comes before `at` is followed by `next`, what comes behind it preceded by `previous`.
+    fn link_around(&mut self, at: u32, next: u32, previous: u32) {
+        let Peer { previous: before, next: behind, .. } = self.peers[at as usize];
+        match self.peers.get_mut(before as usize) {
+            Some(before) => before.next = next,
+            None => self.list(at).first = next,
+        }
+        match self.peers.get_mut(behind as usize) {
+            Some(behind) => behind.previous = previous,
+            None => self.list(at).last = previous,
+        }
+    }
+}
+
+/// 16, 32, 64, ...: where to look for a free number when the hint was lost.
+fn hinted_step(doubling: u32) -> u32 {
+    16u32.checked_shl(doubling).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    fn path(port: u16) -> Path {
+        Path::to(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).unwrap()
+    }
+
+    fn peers() -> Peers {
+        Peers::new(1000, SeededHash::new([5; 16]))
+    }
+
+    #[test]
+    fn a_name_in_use_gets_a_number() {
+        let (mut peers, now) = (peers(), Time::default());
+        for (port, expected) in (1u16..).zip(["bob", "bob#2", "bob#3"]) {
+            let free = peers.free_name(name("bob"));
+            assert_eq!(free.as_str(), expected);
+            peers.insert(path(port), free, now);
+        }
+        peers.remove(peers.find_name("bob#2").unwrap());
+        assert_eq!(peers.free_name(name("bob")).as_str(), "bob#2");
+    }
+
+    #[test]
+    fn a_name_that_hundreds_want_stays_unique() {
+        let (mut peers, now) = (peers(), Time::default());
+        for port in 1..=900 {
+            let free = peers.free_name(name("guest"));
+            assert!(peers.find_name(free.as_str()).is_none());
+            peers.insert(path(port), free, now);
+        }
+        assert!(peers.find_name("guest#900").is_some());
+        peers.hints.fill((0, 0));
+        assert!(peers.find_name(peers.free_number(name("guest"), 2).to_string().as_str()).is_none());
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Join(u16),
+        Leave(u16),
+        Hear(u16),
+        Warn,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (1u16..40).prop_map(Step::Join),
+            (1u16..40).prop_map(Step::Leave),
+            (1u16..40).prop_map(Step::Hear),
+            Just(Step::Warn),
+        ]
+    }
+
+    proptest! {
+        /// Against a plain queue of ports in the order heard.
+        #[test]
+        fn tables_and_lists_agree_with_a_simple_model(steps in proptest::collection::vec(step(), 1..300)) {
+            let (mut peers, mut model) = (peers(), [VecDeque::new(), VecDeque::new()]);
+            for (nanos, step) in (0u64..).zip(steps) {
+                let now = Time::new(nanos, 0);
+                let at = |port| peers.find(path(port).remote);
+                match step {
+                    Step::Join(port) if at(port).is_none() => {
+                        let free = peers.free_name(name("x"));
+                        peers.insert(path(port), free, now);
+                        model[0].push_back(port);
+                    }
+                    Step::Leave(port) => if let Some(index) = at(port) {
+                        peers.remove(index);
+                        model.iter_mut().for_each(|list| list.retain(|&other| other != port));
+                    },
+                    Step::Hear(port) => if let Some(index) = at(port) {
+                        peers.touch(index, path(port), now);
+                        model.iter_mut().for_each(|list| list.retain(|&other| other != port));
+                        model[0].push_back(port);
+                    },
+                    Step::Warn => if let Some((index, _)) = peers.longest_silent(false) {
+                        peers.mark_warned(index);
+                        let port = model[0].pop_front().unwrap();
+                        model[1].push_back(port);
+                    },
+                    Step::Join(_) => {}
+                }
+                prop_assert_eq!(peers.len(), model[0].len() + model[1].len());
+                for warned in [false, true] {
+                    let silent = peers.longest_silent(warned).map(|(index, _)| peers.path(index).remote.port());
+                    prop_assert_eq!(silent, model[usize::from(warned)].front().copied());
+                }
+                for &port in model.iter().flatten() {
+                    let index = peers.find(path(port).remote).unwrap();
+                    let by_name = peers.find_name(&peers.peer(index).name);
+                    prop_assert_eq!(by_name, Some(index));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! The server: one mio loop that owns the socket, the memory, the relay and
+//! the only clock. Never decides what a datagram means, never touches a byte.
+//!
+//! One turn is one batch received, handled and flushed. The order of work is
+//! fixed: what is blocked first (what cannot be answered is not read), then
+//! commands, errors, datagrams, timers, and last the views of others.
+
+mod clock;
+mod handle;
+mod report;
+
+pub use handle::{Handle, Notice};
+pub use report::Report;
+
+use crate::Time;
+use crate::batch::{Inbox, Outbox, SendTally};
+use crate::config::{self, Config};
+use crate::directory::Directory;
+use crate::metrics::{Histograms, LeaveReason};
+use crate::net::{BindError, Flushed, Io, Received, Socket, SocketOptions};
+use crate::relay::{Event, Outcome, Relay};
+use clock::Clock;
+use handle::{Request, Requests};
+use mio::{Events, Poll, Token};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::Duration;
+
+const SOCKET: Token = Token(0);
+const REQUESTS: Token = Token(1);
+/// Readiness events taken from one poll: a socket and a waker, with room to spare.
+const EVENTS_MAX: usize = 8;
+/// Requests that other threads can have waiting.
+const REQUESTS_MAX: usize = 64;
+
+/// Why a server could not be started, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The socket could not be opened.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The system gave no random bytes for the relay's secrets.
+    #[error("the system gives no random numbers: {0}")]
+    Random(getrandom::Error),
+    /// The socket itself is broken: no error of a datagram or a peer.
+    #[error("receiving from the socket failed: {0}")]
+    Receive(io::Error),
+    /// Waiting for the socket failed.
+    #[error("waiting for the socket failed: {0}")]
+    Poll(#[from] io::Error),
+}
+
+/// A relay on a socket.
+///
+/// ```
+/// use outcry::{config::Config, server::Server};
+///
+/// let mut server = Server::bind(&Config::for_bind("127.0.0.1:0".parse()?))?;
+/// println!("listening on {}", server.local_addr());
+/// let handle = server.handle();
+/// let running = std::thread::spawn(move || server.run());
+/// handle.shut_down();
+/// let report = running.join().expect("the loop does not panic")?;
+/// assert!(report.balances());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Server {
+    poll: Poll,
+    events: Events,
+    socket: Socket,
+    inbox: Inbox,
+    outbox: Outbox,
+    relay: Relay,
+    directory: Arc<Directory>,
+    clock: Clock,
+    requests: Requests,
+    observer: Option<SyncSender<Notice>>,
+    tally: SendTally,
+    histograms: Histograms,
+    notices_lost: u64,
+    /// Datagrams may be waiting. epoll is edge-triggered: it does not say so
+    /// again, so this stays true until a receive finds nothing.
+    readable: bool,
+    /// The error queue may hold something.
+    errors: bool,
+    /// The send buffer is full: flush again by then, or give up.
+    blocked_until: Option<Time>,
+    /// When the turn whose outbox is being flushed began.
+    turn_began: Time,
+    stats_every: Duration,
+    stats_due: Option<Time>,
+    stopping: bool,
+    base_bytes: u64,
+}
+
+impl Server {
+    /// Opens the socket and takes all memory.
+    ///
+    /// # Errors
+    /// The address cannot be bound, or the system gives no random numbers.
+    pub fn bind(config: &Config) -> Result<Self, ServerError> {
+        let socket = Socket::bind(config.bind, &socket_options(config))?;
+        Self::with_socket(config, socket)
+    }
+
+    fn with_socket(config: &Config, mut socket: Socket) -> Result<Self, ServerError> {
+        let poll = Poll::new()?;
+        poll.registry().register(&mut socket, SOCKET, mio::Interest::READABLE)?;
+        let requests = Requests::new(poll.registry(), REQUESTS, REQUESTS_MAX)?;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(ServerError::Random)?;
+        let clock = Clock::start();
+        let stats_every = Duration::from_millis(config.stats_every_ms);
+        let mut server = Self {
+            relay: Relay::new(&config.limits, socket.local_addr(), seed),
+            inbox: Inbox::new(config::INBOX_DATAGRAMS),
+            outbox: Outbox::new(config::INBOX_DATAGRAMS, config::LINE_BYTES_MAX),
+            events: Events::with_capacity(EVENTS_MAX),
+            directory: Arc::new(Directory::default()),
+            observer: None,
+            tally: SendTally::default(),
+            histograms: Histograms::default(),
+            notices_lost: 0,
+            readable: true,
+            errors: false,
+            blocked_until: None,
+            turn_began: clock.now(),
+            stats_every,
+            stats_due: (!stats_every.is_zero()).then(|| clock.now() + stats_every),
+            stopping: false,
+            base_bytes: 0,
+            poll,
+            socket,
+            clock,
+            requests,
+        };
+        server.base_bytes = report::resident_bytes();
+        Ok(server)
+    }
+
+    /// The address it listens on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.socket.local_addr()
+    }
+
+    /// What the operator should know about the socket: one sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        self.socket.buffers().warnings()
+    }
+
+    /// How other threads speak to the running server.
+    pub fn handle(&self) -> Handle {
+        self.requests.handle()
+    }
+
+    /// Who is here, for other threads.
+    pub fn directory(&self) -> Arc<Directory> {
+        Arc::clone(&self.directory)
+    }
+
+    /// Tells `observer` what happens: events of the console, and statistics.
+    /// The loop never waits for it; what it cannot take is lost and counted.
+    pub fn observe(&mut self, observer: SyncSender<Notice>) {
+        self.observer = Some(observer);
+    }
+
+    /// Runs until it is told to stop; the members are told, too.
+    ///
+    /// # Errors
+    /// Waiting for the socket failed: nothing that a peer can cause.
+    pub fn run(mut self) -> Result<Report, ServerError> {
+        while !self.stopping || self.blocked_until.is_some() {
+            self.turn(None)?;
+        }
+        Ok(self.report())
+    }
+
+    /// What was counted so far.
+    pub fn report(&self) -> Report {
+        let members = self.relay.members();
+        Report {
+            members,
+            counters: self.relay.counters().clone(),
+            copies: self.tally,
+            kernel_drops: self.socket.kernel_drops(),
+            notices_lost: self.notices_lost,
+            turn_messages: self.histograms.turn_messages.summary(),
+            train_messages: self.histograms.train_messages.summary(),
+            sojourn_ns: self.histograms.sojourn_ns.summary(),
+            base_bytes: self.base_bytes,
+            resident_bytes: report::resident_bytes(),
+        }
+    }
+
+    /// One pass of the loop; waits for work at most `wait`, or as long as it
+    /// takes. [`run`](Self::run) does nothing but this.
+    ///
+    /// # Errors
+    /// Waiting for the socket failed.
+    pub fn turn(&mut self, wait: Option<Duration>) -> Result<(), ServerError> {
+        self.wait(wait)?;
+        if self.errors {
+            self.errors = false;
+            self.socket.drain_errors();
+        }
+        if self.blocked_until.is_some() {
+            self.flush();
+        }
+        if self.blocked_until.is_some() {
+            return Ok(());
+        }
+        self.handle_requests();
+        self.handle_unreachables();
+        self.receive()?;
+        self.handle_deadlines();
+        Ok(())
+    }
+
+    /// Whether the socket has been read empty: the next turn would wait.
+    pub fn is_idle(&self) -> bool {
+        !self.readable && self.blocked_until.is_none()
+    }
+
+    fn wait(&mut self, most: Option<Duration>) -> io::Result<()> {
+        let now = self.clock.now();
+        let timeout = if self.readable && self.blocked_until.is_none() {
+            Some(Duration::ZERO)
+        } else {
+            let due = self.next_deadline().map(|due| due.since(now));
+            due.into_iter().chain(most).min()
+        };
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            result => result?,
+        }
+        for event in self.events.iter().filter(|event| event.token() == SOCKET) {
+            self.readable |= event.is_readable();
+            self.errors |= event.is_error();
+        }
+        Ok(())
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        match self.blocked_until {
+            Some(until) => Some(until),
+            None => self.relay.next_deadline().into_iter().chain(self.stats_due).min(),
+        }
+    }
+
+    fn handle_requests(&mut self) {
+        while let Some(request) = self.requests.next() {
+            match request {
+                Request::Command(command, answer) => {
+                    let now = self.clock.now();
+                    let outcome = self.relay.handle_command(now, command, &mut self.outbox);
+                    self.stopping |= outcome == Outcome::ShutDown;
+                    self.end_turn(now);
+                    // Whoever asked may have gone; that is no concern of the loop.
+                    _ = answer.try_send(outcome);
+                }
+                Request::Report(answer) => _ = answer.try_send(self.report()),
+            }
+            if self.blocked_until.is_some() {
+                return;
+            }
+        }
+    }
+
+    fn handle_unreachables(&mut self) {
+        let now = self.clock.now();
+        while !self.outbox.is_full() {
+            let Some(remote) = self.socket.next_unreachable() else { break };
+            self.relay.handle_unreachable(now, remote, &mut self.outbox);
+        }
+        self.end_turn(now);
+    }
+
+    /// Reads until nothing waits, or the budget is spent: `readable` then
+    /// stays true and the next poll does not wait.
+    fn receive(&mut self) -> Result<(), ServerError> {
+        for _ in 0..config::RECEIVE_BATCHES_PER_TURN {
+            if !self.readable || self.blocked_until.is_some() || self.stopping {
+                break;
+            }
+            let now = self.clock.now();
+            match self.socket.receive(&mut self.inbox) {
+                Received::Filled => {
+                    self.handle_inbox(now);
+                    self.end_turn(now);
+                }
+                Received::Drained => self.readable = false,
+                Received::Pending => self.socket.drain_errors(),
+                Received::Failed(error) => return Err(ServerError::Receive(error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_inbox(&mut self, now: Time) {
+        for datagram in self.inbox.datagrams() {
+            if datagram.truncated {
+                self.relay.handle_truncated(now, datagram.path, &mut self.outbox);
+            } else {
+                self.relay.handle_datagram(now, datagram.path, datagram.bytes, &mut self.outbox);
+            }
+        }
+    }
+
+    fn handle_deadlines(&mut self) {
+        let now = self.clock.now();
+        if self.blocked_until.is_some() {
+            return;
+        }
+        if self.relay.next_deadline().is_some_and(|due| due <= now) {
+            self.relay.handle_deadline(now, &mut self.outbox);
+            self.end_turn(now);
+        }
+        if self.stats_due.is_some_and(|due| due <= now) {
+            self.stats_due = Some(now + self.stats_every);
+            let report = self.report();
+            self.tell(Notice::Stats(Box::new(report)));
+        }
+    }
+
+    /// Sends what the core wants sent, and brings the views up to date.
+    fn end_turn(&mut self, began: Time) {
+        self.turn_began = began;
+        if self.outbox.is_empty() {
+            self.apply_events();
+        } else {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        let now = self.clock.now();
+        let roster = self.relay.roster();
+        let flushed = self.socket.flush(now, &mut self.outbox, roster, &mut self.tally);
+        match (flushed, self.blocked_until) {
+            (Flushed::Done, _) => self.end_flush(),
+            (Flushed::Blocked, Some(until)) if until <= now => {
+                self.socket.abandon(&mut self.outbox, roster, &mut self.tally);
+                self.end_flush();
+            }
+            (Flushed::Blocked, Some(_)) => {}
+            (Flushed::Blocked, None) => {
+                self.blocked_until = Some(now + Duration::from_millis(config::BLOCKED_DEADLINE_MS));
+                self.wait_for_writable(true);
+            }
+        }
+    }
+
+    /// All of a turn's copies are sent, or counted as dropped.
+    fn end_flush(&mut self) {
+        if self.blocked_until.take().is_some() {
+            self.wait_for_writable(false);
+        }
+        let messages = self.outbox.messages() as u64;
+        if messages > 0 {
+            let stayed = self.clock.now().since(self.turn_began);
+            self.histograms.sojourn_ns.record(u64::try_from(stayed.as_nanos()).unwrap_or(u64::MAX), messages);
+            self.histograms.turn_messages.record(messages, 1);
+            for length in self.outbox.train_lengths() {
+                self.histograms.train_messages.record(u64::from(length), 1);
+            }
+        }
+        self.apply_events();
+        for speaker in self.outbox.speakers().iter().filter(|speaker| speaker.lines > 0) {
+            self.directory.count(speaker.path.remote, u64::from(speaker.lines), u64::from(speaker.bytes));
+        }
+        self.outbox.clear();
+        debug_assert!(self.tally.balances(), "every copy is accounted for: {:?}", self.tally);
+    }
+
+    fn wait_for_writable(&mut self, on: bool) {
+        if let Err(error) = self.socket.watch_writable(self.poll.registry(), SOCKET, on) {
+            // The blocked flush is tried again at its deadline all the same.
+            tracing::error!(%error, "epoll does not take the socket's new interest");
+        }
+    }
+
+    fn apply_events(&mut self) {
+        while let Some(event) = self.relay.poll_event() {
+            self.apply(event);
+        }
+    }
+
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Joined { remote, name, unix_s } => {
+                tracing::debug!(%remote, %name, "joined");
+                self.directory.insert(remote, name, unix_s);
+            }
+            Event::Left { remote, name, reason } => {
+                self.directory.remove(remote);
+                log_leave(remote, &name, reason);
+            }
+            Event::Heard { remote, text } => self.tell(Notice::Heard { remote, text }),
+        }
+    }
+
+    fn tell(&mut self, notice: Notice) {
+        match self.observer.as_ref().map(|observer| observer.try_send(notice)) {
+            Some(Err(TrySendError::Full(_))) => self.notices_lost += 1,
+            Some(Err(TrySendError::Disconnected(_))) => self.observer = None,
+            Some(Ok(())) | None => {}
+        }
+    }
+}
+
+fn log_leave(remote: SocketAddr, name: &str, reason: LeaveReason) {
+    match reason {
+        LeaveReason::Mirror => tracing::warn!(
+            %remote, %name,
+            "quarantined for 60 s: it sends back what others say (--mirror-guard off turns this off)"
+        ),
+        LeaveReason::Kicked => tracing::info!(%remote, %name, "kicked, refused for 60 s"),
+        _ => tracing::debug!(%remote, %name, reason = reason.name(), "left"),
+    }
+}
+
+fn socket_options(config: &Config) -> SocketOptions {
+    SocketOptions {
+        io: match config.io {
+            config::Io::Auto => Io::Auto,
+            config::Io::Portable => Io::Portable,
+        },
+        rcvbuf_bytes: config.rcvbuf_bytes as usize,
+        sndbuf_bytes: config.sndbuf_bytes as usize,
+    }
+}
