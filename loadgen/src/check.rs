@@ -1,0 +1,122 @@
+//! The self-check: was it the server that was measured, or this tool?
+
+use crate::measure::Measurement;
+use crate::units::{show_count, show_ns};
+use serde::{Deserialize, Serialize};
+
+/// How a gate stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// As it should be.
+    Ok,
+    /// Neither good nor disqualifying: read the numbers with it in mind.
+    Doubtful,
+    /// The numbers say nothing about the server.
+    Invalid,
+}
+
+/// One condition that a run must meet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gate {
+    /// What is looked at.
+    pub name: String,
+    /// How it stands.
+    pub state: State,
+    /// The value found.
+    pub value: String,
+    /// What would be good, and what would not.
+    pub bounds: String,
+}
+
+/// What the gates need besides the measurement itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Surroundings {
+    /// Datagrams dropped at the generator's own sockets.
+    pub generator_drops: u64,
+    /// Share of processor time that the host took away.
+    pub stolen: f64,
+    /// Members that still hear the others after the run.
+    pub alive: u32,
+    /// Members there should be.
+    pub members: u32,
+    /// Copies per second that this generator can receive on this machine.
+    pub ceiling: Option<f64>,
+}
+
+/// Looks at every gate.
+pub fn gates(run: &Measurement, around: &Surroundings) -> Vec<Gate> {
+    let mut gates = vec![
+        sent(run),
+        lag(run),
+        drops(run, around.generator_drops),
+        busiest(run),
+        stolen(around.stolen),
+        alive(around.alive, around.members),
+    ];
+    if let Some(ceiling) = around.ceiling {
+        gates.push(share_of_ceiling(run, ceiling));
+    }
+    gates
+}
+
+/// The worst state of all.
+pub fn worst(gates: &[Gate]) -> State {
+    gates.iter().map(|gate| gate.state).max().unwrap_or(State::Ok)
+}
+
+fn gate(name: &str, ok: bool, invalid: bool, value: String, bounds: &str) -> Gate {
+    let state = match (ok, invalid) {
+        (_, true) => State::Invalid,
+        (true, _) => State::Ok,
+        _ => State::Doubtful,
+    };
+    Gate { name: name.into(), state, value, bounds: bounds.into() }
+}
+
+fn sent(run: &Measurement) -> Gate {
+    let ratio = if run.planned == 0 { 0.0 } else { run.sent as f64 / run.planned as f64 };
+    gate("sent of planned", ratio >= 0.995, ratio < 0.99, percent(ratio), "ok >= 99.5 %, invalid < 99 %")
+}
+
+fn lag(run: &Measurement) -> Gate {
+    let bounds = "ok < 10 % of delivery p50 or < 50 us, invalid > half of delivery p99";
+    let Some(lag) = run.lag.quantile(0.99) else {
+        return gate("sched lag p99", false, true, "nothing was sent".into(), bounds);
+    };
+    let value = show_ns(lag as f64);
+    let (Some(p50), Some(p99)) = (run.delivery.quantile(0.5), run.delivery.quantile(0.99)) else {
+        return gate("sched lag p99", lag < 50_000, false, value, bounds);
+    };
+    let ok = lag < 50_000 || lag * 10 < p50;
+    gate("sched lag p99", ok, !ok && lag * 2 > p99, value, bounds)
+}
+
+fn drops(run: &Measurement, drops: u64) -> Gate {
+    let bounds = "ok 0, invalid > 10 % of the loss";
+    let invalid = drops > 0 && drops * 10 > run.lost();
+    gate("generator socket drops", drops == 0, invalid, show_count(drops), bounds)
+}
+
+fn busiest(run: &Measurement) -> Gate {
+    let share = run.threads.iter().map(|thread| thread.share()).fold(0.0, f64::max);
+    gate("busiest receiving thread", share < 0.80, share > 0.95, percent(share), "ok < 80 %, invalid > 95 %")
+}
+
+fn stolen(share: f64) -> Gate {
+    gate("steal", true, share > 0.01, percent(share), "invalid > 1 %")
+}
+
+fn alive(alive: u32, members: u32) -> Gate {
+    let value = format!("{} of {}", show_count(alive.into()), show_count(members.into()));
+    gate("members alive at the end", alive >= members, alive < members, value, "ok all, invalid any missing")
+}
+
+fn share_of_ceiling(run: &Measurement, ceiling: f64) -> Gate {
+    let share = run.copies_per_second() / ceiling.max(1.0);
+    gate("rate of own ceiling", share < 0.70, share > 0.90, percent(share), "ok < 70 %, invalid > 90 %")
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", share * 100.0)
+}

@@ -1,0 +1,109 @@
+//! Latency histograms and the rule for reading them: a percentile that too
+//! few messages carry is not a number, and a lost copy is infinitely late.
+
+use hdrhistogram::Histogram;
+
+/// A percentile needs this many samples beyond it.
+pub const SAMPLES_PER_TAIL: f64 = 10.0;
+
+const HOUR_NS: u64 = 3_600_000_000_000;
+
+/// Nanoseconds, three digits, up to an hour: about 270 KB.
+#[derive(Clone, Debug)]
+pub struct Latency(Histogram<u64>);
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self(Histogram::new_with_bounds(1, HOUR_NS, 3).expect("invariant: constant bounds are good"))
+    }
+}
+
+/// Whether `messages` are enough for percentile `q` (0..1).
+pub fn supported(q: f64, messages: u64) -> bool {
+    messages as f64 * (1.0 - q) >= SAMPLES_PER_TAIL * (1.0 - 1e-9)
+}
+
+impl Latency {
+    /// Adds one value.
+    pub fn record(&mut self, ns: u64) {
+        self.0.saturating_record(ns.max(1));
+    }
+
+    /// Adds all of another histogram.
+    pub fn add(&mut self, other: &Self) {
+        self.0.add(&other.0).expect("invariant: equal bounds");
+    }
+
+    /// Forgets everything, keeps the memory.
+    pub fn clear(&mut self) {
+        self.0.reset();
+    }
+
+    /// Values in it.
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// The smallest value; 0 when empty.
+    pub fn min(&self) -> u64 {
+        if self.0.is_empty() { 0 } else { self.0.min() }
+    }
+
+    /// The largest value; 0 when empty.
+    pub fn max(&self) -> u64 {
+        self.0.max()
+    }
+
+    /// The mean; 0 when empty.
+    pub fn mean(&self) -> f64 {
+        if self.0.is_empty() { 0.0 } else { self.0.mean() }
+    }
+
+    /// Percentile `q` of what arrived; `None` when empty.
+    pub fn quantile(&self, q: f64) -> Option<u64> {
+        (!self.0.is_empty()).then(|| self.0.value_at_quantile(q))
+    }
+
+    /// Percentile `q` of `expected` values of which those not in here are
+    /// infinite; infinity when the percentile falls among them.
+    pub fn quantile_with_loss(&self, q: f64, expected: u64) -> f64 {
+        let expected = expected.max(self.0.len());
+        let rank = (q * expected as f64).ceil().max(1.0);
+        if rank > self.0.len() as f64 {
+            return f64::INFINITY;
+        }
+        self.0.value_at_quantile(rank / self.0.len() as f64) as f64
+    }
+
+    /// Every value that occurs, with its count.
+    pub fn pairs(&self) -> Vec<(u64, u64)> {
+        self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect()
+    }
+
+    /// The histogram itself, for the files that hold one.
+    pub fn inner(&self) -> &Histogram<u64> {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_need_their_messages() {
+        assert!(supported(0.99, 1000) && !supported(0.99, 999));
+        assert!(supported(0.999, 10_000) && !supported(0.999, 9_999));
+        assert!(supported(0.5, 20) && !supported(0.5, 19));
+    }
+
+    #[test]
+    fn a_lost_copy_is_infinitely_late() {
+        let mut latency = Latency::default();
+        (1..=990).for_each(|ns| latency.record(ns * 1000));
+        assert!(latency.quantile_with_loss(0.98, 1000).is_finite());
+        assert!(latency.quantile_with_loss(0.991, 1000).is_infinite());
+        assert_eq!(latency.quantile_with_loss(0.5, 990), latency.quantile(0.5).unwrap() as f64);
+        assert!(Latency::default().quantile_with_loss(0.5, 10).is_infinite());
+    }
+}

@@ -1,0 +1,119 @@
+//! One measurement: a plan is sent, what arrives is recorded, and the result
+//! is merged. Sending and receiving threads share nothing but a [`Board`].
+
+mod board;
+mod collect;
+mod histograms;
+mod outcome;
+mod position;
+mod recorder;
+mod rx;
+mod tx;
+
+pub use board::Board;
+pub use collect::{Collector, Second};
+pub use histograms::{Latency, SAMPLES_PER_TAIL, supported};
+pub use outcome::{ClientTail, Measurement, ThreadLoad};
+pub use position::{Fit, PositionPoint, Positions};
+pub use recorder::Integrity;
+
+use crate::clock::Clock;
+use crate::members::Transport;
+use crate::plan::Plan;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// What one measurement is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Marks this run's messages.
+    pub run: u32,
+    /// How many members send.
+    pub senders: u32,
+    /// Sending threads.
+    pub tx_threads: u32,
+    /// Receiving threads.
+    pub rx_threads: u32,
+    /// First core to pin the generator's threads to, one after the other.
+    pub pin: Option<usize>,
+    /// A copy later than this after its planned time counts as late too.
+    pub late: Duration,
+    /// How long after the last message copies are waited for, at most.
+    pub drain_max: Duration,
+}
+
+/// The member that sender `sender` of `senders` is: spread over all members,
+/// because a server may serve members in the order they came.
+pub fn sender_member(sender: u32, senders: u32, members: u32) -> u32 {
+    (u64::from(sender) * u64::from(members) / u64::from(senders.max(1))) as u32
+}
+
+/// Told about a run while it goes on, on the main thread, ten times a second.
+pub trait Watch {
+    /// `elapsed` since the plan's start; the newest whole second, if one ended.
+    fn progress(&mut self, elapsed: Duration, board: &Board, second: Option<&Second>);
+}
+
+/// Sends `plan` and records what comes back. `interrupt` ends sending early.
+pub fn measure(
+    transport: &Arc<dyn Transport>,
+    plan: &Plan,
+    settings: &Settings,
+    clock: Clock,
+    interrupt: &AtomicBool,
+    watch: &mut dyn Watch,
+) -> Result<Measurement, String> {
+    let board = Board::new(plan.slots.len(), transport.members().saturating_sub(1));
+    let start = clock.now() + 50_000_000;
+    let mut collector = Collector::new(settings.rx_threads, start + plan.warmup_ns, start + plan.end_ns);
+    std::thread::scope(|scope| {
+        let mut receivers = Vec::new();
+        for thread in 0..settings.rx_threads {
+            let port = collector.port();
+            let job = rx::Job { transport: &**transport, plan, settings, board: &board, clock, start, thread };
+            receivers.push(scope.spawn(move || rx::run(&job, port)));
+        }
+        collector.close_own_port();
+        let senders: Vec<_> = (0..settings.tx_threads)
+            .map(|thread| tx::Job { transport: &**transport, plan, settings, board: &board, clock, start, thread })
+            .map(|job| scope.spawn(move || tx::run(&job)))
+            .collect();
+        while !senders.iter().all(|sender| sender.is_finished()) {
+            std::thread::sleep(Duration::from_millis(100));
+            if interrupt.load(Ordering::Relaxed) {
+                board.stop_sending();
+            }
+            let elapsed = Duration::from_nanos(clock.now().saturating_sub(start));
+            watch.progress(elapsed, &board, collector.collect());
+        }
+        let sent = senders.into_iter().map(join).collect::<Result<Vec<_>, _>>()?;
+        drain(&board, settings, &mut collector);
+        board.stop_receiving();
+        let received = receivers.into_iter().map(join).collect::<Result<Vec<_>, _>>()?;
+        collector.collect();
+        Ok(outcome::merge(plan, settings, &board, start, sent, received, collector))
+    })
+}
+
+fn join<T>(thread: std::thread::ScopedJoinHandle<'_, Result<T, String>>) -> Result<T, String> {
+    thread.join().unwrap_or_else(|_| Err("a thread of the generator panicked".into()))
+}
+
+/// Waits until every copy is here, or nothing has come for a while.
+fn drain(board: &Board, settings: &Settings, collector: &mut Collector) {
+    const STEP: Duration = Duration::from_millis(10);
+    const QUIET_STEPS: u32 = 60;
+    let steps = (settings.drain_max.as_millis() / STEP.as_millis()) as u32;
+    let (mut quiet, mut seen) = (0, board.received());
+    for _ in 0..steps {
+        if board.complete() || quiet >= QUIET_STEPS {
+            return;
+        }
+        std::thread::sleep(STEP);
+        collector.collect();
+        let now = board.received();
+        quiet = if now == seen { quiet + 1 } else { 0 };
+        seen = now;
+    }
+}

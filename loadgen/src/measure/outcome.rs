@@ -1,0 +1,204 @@
+//! The result of one measurement: what all threads saw, merged and counted.
+
+use super::rx::Received;
+use super::tx::Sent;
+use super::{Board, Collector, Integrity, Latency, Positions, Second, Settings};
+use crate::plan::Plan;
+use serde::{Deserialize, Serialize};
+
+/// What one thread of the generator used while measuring.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ThreadLoad {
+    /// `rx0`, `rx1`, ...
+    pub name: String,
+    /// How long it was looked at.
+    pub wall_ns: u64,
+    /// Processor time used.
+    pub cpu_ns: u64,
+    /// Time it was ready to run and had no core.
+    pub waiting_ns: u64,
+}
+
+impl ThreadLoad {
+    /// Share of the time that it was busy or wanted to be, 0..1.
+    pub fn share(&self) -> f64 {
+        if self.wall_ns == 0 { 0.0 } else { (self.cpu_ns + self.waiting_ns) as f64 / self.wall_ns as f64 }
+    }
+}
+
+/// One client's 99th percentile.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClientTail {
+    /// The member.
+    pub member: u32,
+    /// Copies it got.
+    pub copies: u64,
+    /// Its 99th percentile of delivery, one digit exact.
+    pub p99_ns: u64,
+}
+
+/// What one run measured. Messages are those of the measure phase.
+#[derive(Clone, Debug)]
+pub struct Measurement {
+    /// Messages that the plan wanted sent (up to an interrupt).
+    pub planned: u64,
+    /// Messages that the kernel took.
+    pub sent: u64,
+    /// Messages that everybody got.
+    pub complete: u64,
+    /// Messages that nobody got.
+    pub unseen: u64,
+    /// Copies that should have come: sent messages times receivers.
+    pub expected: u64,
+    /// Receivers of one message.
+    pub receivers: u32,
+    /// The part of the measure phase that took place, in ns.
+    pub duration_ns: u64,
+    /// The same with the warm-up: what the server's processor time belongs to.
+    pub sending_ns: u64,
+    /// Distinct copies delivered, those of the warm-up included.
+    pub copies_with_warmup: u64,
+    /// Whether it was interrupted.
+    pub interrupted: bool,
+    /// Counts of copies.
+    pub integrity: Integrity,
+    /// Received minus planned time, one value a copy.
+    pub delivery: Latency,
+    /// Of the last copy, one value a message that came at all.
+    pub last_receiver: Latency,
+    /// From the first copy to the last, one value a message.
+    pub spread: Latency,
+    /// Sent minus planned time, one value a message.
+    pub lag: Latency,
+    /// Position in the fan-out.
+    pub positions: Positions,
+    /// Every client's tail, by member.
+    pub clients: Vec<ClientTail>,
+    /// Second by second.
+    pub seconds: Vec<Second>,
+    /// The receiving threads.
+    pub threads: Vec<ThreadLoad>,
+    /// The first error of sending.
+    pub send_error: Option<String>,
+}
+
+impl Measurement {
+    /// Copies that did not come.
+    pub fn lost(&self) -> u64 {
+        self.expected.saturating_sub(self.integrity.delivered)
+    }
+
+    /// Lost copies as a share of those expected.
+    pub fn loss(&self) -> f64 {
+        if self.expected == 0 { 0.0 } else { self.lost() as f64 / self.expected as f64 }
+    }
+
+    /// Distinct copies delivered per second.
+    pub fn copies_per_second(&self) -> f64 {
+        self.integrity.delivered as f64 / (self.duration_ns.max(1) as f64 / 1e9)
+    }
+}
+
+pub(super) fn merge(
+    plan: &Plan,
+    settings: &Settings,
+    board: &Board,
+    start: u64,
+    sent: Vec<Sent>,
+    received: Vec<Received>,
+    mut collector: Collector,
+) -> Measurement {
+    collector.finish();
+    let sending = Sending::merge(plan, settings, sent);
+    let mut result = Measurement {
+        planned: 0,
+        sent: 0,
+        complete: 0,
+        unseen: 0,
+        expected: 0,
+        receivers: board.expected(),
+        duration_ns: sending.until_ns.saturating_sub(plan.warmup_ns),
+        sending_ns: sending.until_ns,
+        copies_with_warmup: (0..plan.slots.len()).map(|index| u64::from(board.copies(index))).sum(),
+        interrupted: sending.until_ns < plan.end_ns,
+        integrity: Integrity::default(),
+        delivery: collector.total,
+        last_receiver: Latency::default(),
+        spread: Latency::default(),
+        lag: sending.lag,
+        positions: Positions::new(board.expected()),
+        clients: Vec::new(),
+        seconds: collector.seconds,
+        threads: Vec::new(),
+        send_error: sending.error,
+    };
+    let times = arrival_times(plan.slots.len(), &received);
+    for (index, slot) in plan.slots.iter().enumerate().skip(plan.measured_from) {
+        if slot.at > sending.until_ns {
+            break;
+        }
+        result.planned += 1;
+        if sending.failed.binary_search(&(index as u32)).is_err() {
+            result.sent += 1;
+            count_message(&mut result, board.copies(index), start + slot.at, times[index]);
+        }
+    }
+    result.expected = result.sent * u64::from(result.receivers);
+    received.into_iter().for_each(|thread| add_thread(&mut result, settings, thread));
+    result.clients.sort_by_key(|client| client.member);
+    result
+}
+
+/// What the sending threads did, together.
+struct Sending {
+    lag: Latency,
+    failed: Vec<u32>,
+    error: Option<String>,
+    until_ns: u64,
+}
+
+impl Sending {
+    fn merge(plan: &Plan, settings: &Settings, sent: Vec<Sent>) -> Self {
+        let mut all = Self { lag: Latency::default(), failed: Vec::new(), error: None, until_ns: plan.end_ns };
+        all.until_ns = sent.iter().map(|sent| sent.until_ns).min().unwrap_or(plan.end_ns);
+        for sent in sent {
+            all.lag.add(&sent.lag);
+            all.failed.extend(sent.failed);
+            all.error = all.error.or(sent.error);
+        }
+        debug_assert!(settings.tx_threads > 0);
+        all.failed.sort_unstable();
+        all
+    }
+}
+
+/// First and last arrival of each message over all threads.
+fn arrival_times(messages: usize, received: &[Received]) -> Vec<(u64, u64)> {
+    let mut times = vec![(u64::MAX, 0); messages];
+    for thread in received {
+        for (time, (first, last)) in times.iter_mut().zip(thread.first.iter().zip(&thread.last)) {
+            *time = (time.0.min(*first), time.1.max(*last));
+        }
+    }
+    times
+}
+
+fn count_message(result: &mut Measurement, copies: u32, planned: u64, (first, last): (u64, u64)) {
+    if copies == 0 {
+        result.unseen += 1;
+        return;
+    }
+    result.complete += u64::from(copies >= result.receivers);
+    result.last_receiver.record(last.saturating_sub(planned));
+    result.spread.record(last.saturating_sub(first));
+}
+
+fn add_thread(result: &mut Measurement, settings: &Settings, thread: Received) {
+    result.integrity.add(&thread.integrity);
+    result.positions.add(&thread.positions);
+    result.threads.push(thread.load);
+    for (own, client) in thread.clients.iter().enumerate() {
+        let member = thread.thread + own as u32 * settings.rx_threads;
+        result.clients.push(ClientTail { member, copies: client.len(), p99_ns: client.value_at_quantile(0.99) });
+    }
+}

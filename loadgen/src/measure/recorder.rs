@@ -1,0 +1,180 @@
+//! What one receiving thread knows of its members: which copies came, how
+//! late, in which order. Takes its memory at start; no lock, no allocation
+//! while measuring but for one handed-over interval a second.
+
+use super::collect::{Interval, Port};
+use super::{Board, Positions, Settings, sender_member};
+use crate::members::{Sink, plain};
+use crate::payload::{self, Content, Phase, Stamp};
+use crate::plan::Plan;
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+/// Counts of copies, by what was right or wrong with them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Integrity {
+    /// Distinct copies of measured messages.
+    pub delivered: u64,
+    /// Copies that a member already had.
+    pub duplicate: u64,
+    /// Copies that came after a later message of the same sender (RFC 4737).
+    pub reordered: u64,
+    /// Copies that came later than the bound after their planned time.
+    pub late: u64,
+    /// Messages of this tool whose checksum fails.
+    pub corrupt: u64,
+    /// Another run's messages, a member's own, and texts that nobody explains.
+    pub unexpected: u64,
+    /// Texts of the relay: joins, leaves, answers.
+    pub notices: u64,
+}
+
+impl Integrity {
+    /// Adds another thread's counts.
+    pub fn add(&mut self, other: &Self) {
+        self.delivered += other.delivered;
+        self.duplicate += other.duplicate;
+        self.reordered += other.reordered;
+        self.late += other.late;
+        self.corrupt += other.corrupt;
+        self.unexpected += other.unexpected;
+        self.notices += other.notices;
+    }
+}
+
+/// The state of one receiving thread.
+pub(super) struct Recorder<'a> {
+    board: &'a Board,
+    thread: u32,
+    threads: u32,
+    run: u32,
+    senders: u32,
+    members: u32,
+    messages: usize,
+    late_ns: u64,
+    /// A bit per (member, message): it has that copy.
+    seen: Vec<u64>,
+    words: usize,
+    /// Per (member, sender): one above the highest sequence number seen.
+    highest: Vec<u32>,
+    pub(super) first: Vec<u64>,
+    pub(super) last: Vec<u64>,
+    pub(super) clients: Vec<Histogram<u32>>,
+    pub(super) positions: Positions,
+    pub(super) integrity: Integrity,
+    interval: Box<Interval>,
+    port: Port,
+}
+
+impl<'a> Recorder<'a> {
+    pub(super) fn new(
+        board: &'a Board,
+        plan: &Plan,
+        settings: &Settings,
+        members: u32,
+        thread: u32,
+        port: Port,
+    ) -> Self {
+        let own = (thread..members).step_by(settings.rx_threads as usize).count();
+        let messages = plan.slots.len();
+        let words = messages.div_ceil(64);
+        let client = Histogram::new_with_bounds(1_000, 60_000_000_000, 1).expect("invariant: constant bounds are good");
+        Self {
+            board,
+            thread,
+            threads: settings.rx_threads,
+            run: settings.run,
+            senders: settings.senders,
+            members,
+            messages,
+            late_ns: settings.late.as_nanos() as u64,
+            seen: vec![0; own * words],
+            words,
+            highest: vec![0; own * settings.senders as usize],
+            first: vec![u64::MAX; messages],
+            last: vec![0; messages],
+            clients: vec![client; own],
+            positions: Positions::new(board.expected()),
+            integrity: Integrity::default(),
+            interval: port.fresh(),
+            port,
+        }
+    }
+
+    /// Hands over the interval when its second is over. Once per wake-up.
+    pub(super) fn tick(&mut self, now: u64) {
+        if now >= self.interval.until {
+            self.hand_over(now);
+        }
+    }
+
+    /// Hands over what is left.
+    pub(super) fn finish(&mut self, now: u64) {
+        self.hand_over(now);
+    }
+
+    fn hand_over(&mut self, now: u64) {
+        let fresh = self.port.after(&self.interval, now);
+        let full = std::mem::replace(&mut self.interval, fresh);
+        self.port.send(full);
+    }
+
+    fn own(&self, member: u32) -> usize {
+        ((member - self.thread) / self.threads) as usize
+    }
+
+    fn message(&mut self, member: u32, now: u64, stamp: &Stamp) {
+        let index = stamp.index as usize;
+        if !self.plausible(member, stamp) {
+            self.integrity.unexpected += 1;
+            return;
+        }
+        let own = self.own(member);
+        let word = &mut self.seen[own * self.words + index / 64];
+        let bit = 1 << (index % 64);
+        let measured = stamp.phase == Phase::Measure;
+        if *word & bit != 0 {
+            self.integrity.duplicate += u64::from(measured);
+            return;
+        }
+        *word |= bit;
+        let highest = &mut self.highest[own * self.senders as usize + stamp.sender as usize];
+        let reordered = stamp.seq < *highest;
+        *highest = (*highest).max(stamp.seq + 1);
+        let place = self.board.count_copy(index);
+        if measured {
+            self.integrity.reordered += u64::from(reordered);
+            self.copy(own, index, place, now, now.saturating_sub(stamp.planned));
+        }
+    }
+
+    /// A first copy of a measured message.
+    fn copy(&mut self, own: usize, index: usize, place: u32, now: u64, latency: u64) {
+        self.integrity.delivered += 1;
+        self.integrity.late += u64::from(latency > self.late_ns);
+        self.first[index] = self.first[index].min(now);
+        self.last[index] = self.last[index].max(now);
+        self.clients[own].saturating_record(latency.max(1_000));
+        self.positions.record(place, latency);
+        self.interval.latency.record(latency);
+    }
+
+    fn plausible(&self, member: u32, stamp: &Stamp) -> bool {
+        stamp.run == self.run
+            && (stamp.index as usize) < self.messages
+            && stamp.sender < self.senders
+            && sender_member(stamp.sender, self.senders, self.members) != member
+    }
+}
+
+impl Sink for Recorder<'_> {
+    fn take(&mut self, member: u32, now: u64, bytes: &[u8]) {
+        match payload::decode(bytes) {
+            Content::Stamped(stamp) if stamp.phase == Phase::Probe && stamp.run == self.run => {}
+            Content::Stamped(stamp) => self.message(member, now, &stamp),
+            Content::Corrupt => self.integrity.corrupt += 1,
+            Content::Other if plain::is_notice(bytes) => self.integrity.notices += 1,
+            Content::Other => self.integrity.unexpected += 1,
+        }
+    }
+}

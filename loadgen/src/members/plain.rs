@@ -1,0 +1,46 @@
+//! What a plain member says and hears besides messages: its name, its leave,
+//! and the texts a relay writes of its own accord.
+
+/// The name of member `member`: short, so that 64 bytes hold a message.
+pub fn name(member: u32) -> String {
+    format!("u{member}")
+}
+
+/// The text that leaves.
+pub fn leave_line(member: u32) -> String {
+    format!("u{member} : EXIT")
+}
+
+/// The code in `[relay] send K7M2Q9XD to join` or `[relay] 输入 K7M2Q9XD`.
+pub fn challenge_code(text: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(text).ok()?;
+    let rest = text.strip_prefix("[relay] send ").or_else(|| text.strip_prefix("[relay] 输入 "))?;
+    let code = rest.split_whitespace().next()?;
+    (code.len() == 8 && code.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(code)
+}
+
+/// Whether a relay wrote it: an answer, or a notice that members come and go.
+pub fn is_notice(text: &[u8]) -> bool {
+    const ENDS: [&str; 4] = ["进入聊天室...", "离开了聊天室...", " joined", " left"];
+    text.starts_with(b"[relay]") || ENDS.iter().any(|end| text.trim_ascii_end().ends_with(end.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_code_in_both_languages() {
+        assert_eq!(challenge_code(b"[relay] send K7M2Q9XD to join"), Some("K7M2Q9XD"));
+        assert_eq!(challenge_code("[relay] 输入 K7M2Q9XD".as_bytes()), Some("K7M2Q9XD"));
+        assert_eq!(challenge_code(b"[relay] welcome, 3 here"), None);
+    }
+
+    #[test]
+    fn knows_notices() {
+        for text in ["u3 进入聊天室...", "alice, bob and 8 more joined", "u3 left", "[relay] too long"] {
+            assert!(is_notice(text.as_bytes()), "{text}");
+        }
+        assert!(!is_notice(b"u3 : hello"));
+    }
+}

@@ -1,0 +1,188 @@
+//! Plain members with a UDP socket each, connected to the target: what real
+//! clients are, and what costs the server what real clients cost.
+
+use super::{Receiver, Sink, Transport, limits, plain};
+use crate::clock::Clock;
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg, setsockopt, sockopt};
+use std::io::{self, IoSliceMut};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The most members with a socket each: beyond it ports and kernel memory run out.
+pub const MEMBERS_MAX: u32 = 16_000;
+
+/// Longer than any datagram that is relayed, so that a long one shows as damaged.
+const DATAGRAM_BYTES: usize = 2048;
+const EVENTS: usize = 1024;
+/// Datagrams per visit: one is usual, a few come when the target coalesces.
+const BATCH: usize = 16;
+
+/// One connected socket per member.
+pub struct PerClient {
+    sockets: Arc<[UdpSocket]>,
+}
+
+impl PerClient {
+    /// Opens `members` sockets towards `target`; `receive_buffer` in bytes, if given.
+    pub fn open(target: SocketAddr, members: u32, receive_buffer: Option<usize>) -> Result<Self, String> {
+        if members > MEMBERS_MAX {
+            return Err(format!("{members} members with a socket each: the most is {MEMBERS_MAX}"));
+        }
+        limits::allow_sockets(u64::from(members))?;
+        let open = |_| open_socket(target, receive_buffer);
+        let sockets = (0..members).map(open).collect::<io::Result<Vec<_>>>();
+        let sockets = sockets.map_err(|error| format!("cannot open {members} sockets towards {target}: {error}"))?;
+        Ok(Self { sockets: sockets.into() })
+    }
+
+    fn socket(&self, member: u32) -> &UdpSocket {
+        &self.sockets[member as usize]
+    }
+}
+
+fn open_socket(target: SocketAddr, receive_buffer: Option<usize>) -> io::Result<UdpSocket> {
+    let local: SocketAddr = match target {
+        SocketAddr::V4(v4) if v4.ip().is_loopback() => (Ipv4Addr::LOCALHOST, 0).into(),
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(local)?;
+    if let Some(bytes) = receive_buffer {
+        widen(&socket, bytes)?;
+    }
+    socket.connect(target)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Asks for a receive buffer, past the system's limit where that is allowed.
+pub fn widen(socket: &UdpSocket, bytes: usize) -> io::Result<()> {
+    if setsockopt(socket, sockopt::RcvBufForce, &bytes).is_err() {
+        setsockopt(socket, sockopt::RcvBuf, &bytes)?;
+    }
+    Ok(())
+}
+
+impl Transport for PerClient {
+    fn members(&self) -> u32 {
+        self.sockets.len() as u32
+    }
+
+    fn name(&self, member: u32) -> String {
+        plain::name(member)
+    }
+
+    fn join(&self, member: u32) -> io::Result<()> {
+        self.send(member, plain::name(member).as_bytes())
+    }
+
+    fn leave(&self, member: u32) -> io::Result<()> {
+        self.send(member, plain::leave_line(member).as_bytes())
+    }
+
+    fn send(&self, member: u32, message: &[u8]) -> io::Result<()> {
+        self.socket(member).send(message).map(drop)
+    }
+
+    fn answer(&self, member: u32, text: &[u8]) -> io::Result<()> {
+        match plain::challenge_code(text) {
+            Some(code) => self.send(member, format!("{} : {code}", plain::name(member)).as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    fn receiver(&self, thread: u32, threads: u32, clock: Clock) -> io::Result<Box<dyn Receiver>> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        for member in (thread..self.members()).step_by(threads as usize) {
+            epoll.add(
+                self.socket(member),
+                EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, u64::from(member)),
+            )?;
+        }
+        Ok(Box::new(EpollReceiver {
+            sockets: self.sockets.clone(),
+            epoll,
+            events: vec![EpollEvent::empty(); EVENTS],
+            headers: MultiHeaders::preallocate(BATCH, None),
+            buffer: vec![0; BATCH * DATAGRAM_BYTES],
+            clock,
+        }))
+    }
+
+    fn udp_ports(&self) -> Vec<u16> {
+        self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).map(|address| address.port()).collect()
+    }
+
+    fn label(&self) -> String {
+        "one UDP socket per member".into()
+    }
+}
+
+/// Edge-triggered epoll over one thread's sockets, up to [`BATCH`] datagrams
+/// and one look at the clock per visit. Fewer than asked for means that the
+/// queue was empty, so what comes later is a new edge.
+struct EpollReceiver {
+    sockets: Arc<[UdpSocket]>,
+    epoll: Epoll,
+    events: Vec<EpollEvent>,
+    headers: MultiHeaders<()>,
+    buffer: Vec<u8>,
+    clock: Clock,
+}
+
+impl Receiver for EpollReceiver {
+    fn receive(&mut self, wait: Duration, sink: &mut dyn Sink) -> io::Result<u64> {
+        let wait = EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::ZERO);
+        let ready = match self.epoll.wait(&mut self.events, wait) {
+            Ok(ready) => ready,
+            Err(Errno::EINTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        let mut datagrams = 0;
+        for at in 0..ready {
+            datagrams += self.empty(self.events[at].data() as u32, sink);
+        }
+        Ok(datagrams)
+    }
+}
+
+impl EpollReceiver {
+    /// Reads until nothing is left. An error other than EAGAIN is a pending
+    /// one of the ICMP kind, taken off by reading it: a target that is gone
+    /// shows in what does not arrive.
+    fn empty(&mut self, member: u32, sink: &mut dyn Sink) -> u64 {
+        let (mut datagrams, mut errors) = (0, 0);
+        loop {
+            match self.visit(member, sink) {
+                Ok(BATCH) => datagrams += BATCH as u64,
+                Ok(taken) => return datagrams + taken as u64,
+                Err(Errno::EAGAIN) => return datagrams,
+                Err(Errno::ECONNREFUSED) if errors < BATCH => {
+                    sink.refused(member);
+                    errors += 1;
+                }
+                Err(_) if errors == BATCH => return datagrams,
+                Err(_) => errors += 1,
+            }
+        }
+    }
+
+    fn visit(&mut self, member: u32, sink: &mut dyn Sink) -> nix::Result<usize> {
+        let mut parts = self.buffer.chunks_exact_mut(DATAGRAM_BYTES);
+        let mut slices: [[IoSliceMut; 1]; BATCH] =
+            std::array::from_fn(|_| [IoSliceMut::new(parts.next().unwrap_or_default())]);
+        let fd = self.sockets[member as usize].as_raw_fd();
+        let received = recvmmsg(fd, &mut self.headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
+        let now = self.clock.now();
+        let mut taken = 0;
+        for datagram in received {
+            sink.take(member, now, datagram.iovs().next().unwrap_or_default());
+            taken += 1;
+        }
+        Ok(taken)
+    }
+}

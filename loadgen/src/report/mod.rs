@@ -1,0 +1,375 @@
+//! What a run is reported as: one model that JSON holds and every printed
+//! form is made from, so that a saved run reports like a fresh one.
+
+mod figure;
+mod slo;
+mod text;
+
+pub use figure::Figure;
+pub use slo::Slo;
+pub use text::print;
+
+use crate::check::{self, Gate, State};
+use crate::machine::environment::Environment;
+use crate::measure::{Fit, Integrity, Latency, Measurement, PositionPoint, Second, ThreadLoad, supported};
+use serde::{Deserialize, Serialize};
+
+/// Version of the JSON's shape; grows when a reader must know.
+pub const SCHEMA: u32 = 1;
+
+/// The percentiles that are printed.
+pub const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
+
+/// Everything about one invocation's result.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// What was judged.
+    pub verdict: Verdict,
+    /// What was asked for.
+    pub setup: Setup,
+    /// How members came in.
+    pub join: JoinFigures,
+    /// Messages and copies.
+    pub traffic: Traffic,
+    /// What was wrong with copies.
+    pub integrity: Integrity,
+    /// Where lost copies went.
+    pub loss: Loss,
+    /// The table of latencies, in ns.
+    pub latency: Vec<Row>,
+    /// Clients compared.
+    pub clients: Clients,
+    /// Latency by place among a message's copies.
+    pub position: Position,
+    /// The server's process, if known.
+    pub server: Option<Server>,
+    /// The generator's receiving threads.
+    pub threads: Vec<ThreadLoad>,
+    /// The self-check.
+    pub gates: Vec<Gate>,
+    /// Second by second.
+    pub seconds: Vec<Second>,
+    /// Delivery latencies as (value in ns, copies).
+    pub delivery_histogram: Vec<(u64, u64)>,
+    /// Where it took place.
+    pub environment: Environment,
+}
+
+/// The judgement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Of the self-check.
+    pub state: State,
+    /// Of the objectives that were set; `None` when none were.
+    pub slo_met: Option<bool>,
+    /// What an objective missed or a gate found.
+    pub reasons: Vec<String>,
+    /// The run was ended before its time.
+    pub interrupted: bool,
+}
+
+impl Verdict {
+    /// 0 pass, 1 objective missed, 3 invalid.
+    pub fn exit_code(&self) -> u8 {
+        match (self.state, self.slo_met) {
+            (State::Invalid, _) => 3,
+            (_, Some(false)) => 1,
+            _ => 0,
+        }
+    }
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Setup {
+    /// Address of the server.
+    pub target: String,
+    /// What it speaks.
+    pub protocol: String,
+    /// Members in all.
+    pub members: u32,
+    /// How they were made; results of different kinds must not be compared.
+    pub members_made: String,
+    /// Members that send.
+    pub senders: u32,
+    /// Messages per second, as planned.
+    pub rate: f64,
+    /// Arrival process.
+    pub arrival: String,
+    /// Sizes and weights.
+    pub size: String,
+    /// Of the schedule.
+    pub seed: u64,
+    /// In ns.
+    pub warmup_ns: u64,
+    /// In ns, as it took place.
+    pub duration_ns: u64,
+    /// A copy above this counts as late, in ns.
+    pub late_ns: u64,
+}
+
+/// How members came in.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JoinFigures {
+    /// Until all were proven, in ns.
+    pub elapsed_ns: u64,
+    /// Names sent again.
+    pub repeated: u64,
+}
+
+/// Messages and copies of the measure phase.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Messages planned.
+    pub planned: u64,
+    /// Messages the kernel took.
+    pub sent: u64,
+    /// Messages that everybody got.
+    pub complete: u64,
+    /// Messages that nobody got.
+    pub unseen: u64,
+    /// Copies expected of the messages sent.
+    pub expected: u64,
+    /// Distinct copies that came.
+    pub delivered: u64,
+    /// Messages per second, planned.
+    pub offered_per_second: f64,
+    /// Messages per second, sent.
+    pub sent_per_second: f64,
+    /// Copies per second, delivered.
+    pub delivered_per_second: f64,
+}
+
+/// Where lost copies went. The parts add up to `lost`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Loss {
+    /// Copies expected and not delivered.
+    pub lost: u64,
+    /// The same as a share of those expected.
+    pub ratio: f64,
+    /// Dropped at the generator's sockets.
+    pub generator_socket: u64,
+    /// Never read by the server: its socket was full. Seen on one host only.
+    pub server_socket: u64,
+    /// Of messages that nobody got and that no socket dropped.
+    pub server_refused: u64,
+    /// The rest.
+    pub unexplained: u64,
+}
+
+/// One line of the latency table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// What is timed.
+    pub name: String,
+    /// Independent samples.
+    pub messages: u64,
+    /// Values, which for copies are many a message.
+    pub samples: u64,
+    /// The smallest.
+    pub min: Figure,
+    /// Percentiles in the order of [`QUANTILES`].
+    pub quantiles: [Figure; 4],
+    /// The largest.
+    pub max: Figure,
+}
+
+/// Clients compared by their own 99th percentile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Clients {
+    /// The median client.
+    pub p99_median: Figure,
+    /// The worst.
+    pub p99_worst: Figure,
+    /// Its name.
+    pub worst: String,
+    /// Percentiles 0..=100 over the clients, in ns.
+    pub p99_distribution: Vec<u64>,
+}
+
+/// Latency by place in the fan-out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// The line, if there is one.
+    pub fit: Option<Fit>,
+    /// The means it goes through.
+    pub points: Vec<PositionPoint>,
+}
+
+/// The server's process.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Server {
+    /// Process id.
+    pub pid: u32,
+    /// Processor time while measuring, user and system.
+    pub cpu_ns: u64,
+    /// The part in user mode, 0..1, where it can be told.
+    pub user_share: Option<f64>,
+    /// Share of one core.
+    pub utilisation: f64,
+    /// Processor time per delivered copy.
+    pub ns_per_copy: f64,
+    /// Resident memory before anybody joined.
+    pub rss_before: u64,
+    /// Resident memory with everybody in.
+    pub rss_joined: u64,
+    /// Resident memory at the end.
+    pub rss_end: u64,
+}
+
+impl Row {
+    /// A row over what arrived.
+    pub fn of(name: &str, latency: &Latency, messages: u64) -> Self {
+        let quantile = |q: f64| match latency.quantile(q) {
+            Some(ns) if supported(q, messages) => Figure::Ns(ns as f64),
+            _ => Figure::Unsupported,
+        };
+        Self::with(name, latency, messages, latency.count(), quantile, Figure::of(latency.quantile(1.0)))
+    }
+
+    /// A row in which what is missing of `expected` is infinitely late.
+    pub fn with_loss(name: &str, latency: &Latency, messages: u64, expected: u64) -> Self {
+        let quantile = |q: f64| {
+            if supported(q, messages) {
+                Figure::from(latency.quantile_with_loss(q, expected))
+            } else {
+                Figure::Unsupported
+            }
+        };
+        let max = Figure::from(latency.quantile_with_loss(1.0, expected));
+        Self::with(name, latency, messages, expected, quantile, max)
+    }
+
+    fn with(
+        name: &str,
+        latency: &Latency,
+        messages: u64,
+        samples: u64,
+        q: impl Fn(f64) -> Figure,
+        max: Figure,
+    ) -> Self {
+        let min = if latency.count() == 0 { Figure::Unsupported } else { Figure::Ns(latency.min() as f64) };
+        Self { name: name.into(), messages, samples, min, quantiles: QUANTILES.map(|(_, at)| q(at)), max }
+    }
+}
+
+/// What a report is made from besides the measurement.
+pub struct Context {
+    /// What was asked for.
+    pub setup: Setup,
+    /// How members came in.
+    pub join: JoinFigures,
+    /// The server's process.
+    pub server: Option<Server>,
+    /// For the self-check.
+    pub around: check::Surroundings,
+    /// Datagrams dropped at the server's socket.
+    pub server_drops: u64,
+    /// Names of members.
+    pub name_of: fn(u32) -> String,
+    /// Objectives.
+    pub slos: Vec<Slo>,
+}
+
+impl Report {
+    /// Reports one measurement.
+    pub fn new(run: &Measurement, context: Context) -> Self {
+        let gates = check::gates(run, &context.around);
+        let latency = rows(run);
+        let loss = Loss::attribute(run, context.around.generator_drops, context.server_drops);
+        let verdict = Verdict::reach(run, &gates, &context.slos);
+        Self {
+            schema: SCHEMA,
+            verdict,
+            setup: context.setup,
+            join: context.join,
+            traffic: Traffic::of(run),
+            integrity: run.integrity,
+            loss,
+            latency,
+            clients: Clients::of(run, context.name_of),
+            position: Position { fit: run.positions.fit(), points: run.positions.points() },
+            server: context.server,
+            threads: run.threads.clone(),
+            gates,
+            seconds: run.seconds.clone(),
+            delivery_histogram: run.delivery.pairs(),
+            environment: Environment::here(),
+        }
+    }
+}
+
+fn rows(run: &Measurement) -> Vec<Row> {
+    let seen = run.sent - run.unseen;
+    vec![
+        Row::of("delivery", &run.delivery, seen),
+        Row::with_loss("delivery, lost = inf", &run.delivery, run.sent, run.expected),
+        Row::of("last receiver", &run.last_receiver, seen),
+        Row::of("spread", &run.spread, seen),
+        Row::of("sched lag", &run.lag, run.lag.count()),
+    ]
+}
+
+impl Verdict {
+    fn reach(run: &Measurement, gates: &[Gate], slos: &[Slo]) -> Self {
+        let bad = gates.iter().filter(|gate| gate.state != State::Ok);
+        let mut reasons: Vec<String> =
+            bad.map(|gate| format!("{}: {} ({})", gate.name, gate.value, gate.bounds)).collect();
+        let missed: Vec<String> = slos.iter().filter_map(|slo| slo.missed(run)).collect();
+        let slo_met = (!slos.is_empty()).then_some(missed.is_empty());
+        reasons.extend(missed);
+        reasons.extend(run.send_error.iter().map(|error| format!("sending failed: {error}")));
+        Self { state: check::worst(gates), slo_met, reasons, interrupted: run.interrupted }
+    }
+}
+
+impl Traffic {
+    fn of(run: &Measurement) -> Self {
+        let seconds = run.duration_ns.max(1) as f64 / 1e9;
+        Self {
+            planned: run.planned,
+            sent: run.sent,
+            complete: run.complete,
+            unseen: run.unseen,
+            expected: run.expected,
+            delivered: run.integrity.delivered,
+            offered_per_second: run.planned as f64 / seconds,
+            sent_per_second: run.sent as f64 / seconds,
+            delivered_per_second: run.copies_per_second(),
+        }
+    }
+}
+
+impl Loss {
+    /// A message that nobody got was not relayed; a copy that one lacks was
+    /// lost on the way. Each cause explains at most what is left.
+    fn attribute(run: &Measurement, generator_drops: u64, server_drops: u64) -> Self {
+        let lost = run.lost();
+        let receivers = u64::from(run.receivers);
+        let server_socket = (server_drops.min(run.unseen) * receivers).min(lost);
+        let server_refused = (run.unseen * receivers).min(lost) - server_socket;
+        let generator_socket = generator_drops.min(lost - server_socket - server_refused);
+        let unexplained = lost - server_socket - server_refused - generator_socket;
+        Self { lost, ratio: run.loss(), generator_socket, server_socket, server_refused, unexplained }
+    }
+}
+
+impl Clients {
+    fn of(run: &Measurement, name_of: fn(u32) -> String) -> Self {
+        let mut tails: Vec<_> = run.clients.iter().filter(|client| client.copies > 0).collect();
+        tails.sort_by_key(|client| client.p99_ns);
+        let at = |share: usize| tails[share * (tails.len() - 1) / 100];
+        if tails.is_empty() || !supported(0.99, run.sent) {
+            let none = Figure::Unsupported;
+            return Self { p99_median: none, p99_worst: none, worst: String::new(), p99_distribution: Vec::new() };
+        }
+        Self {
+            p99_median: Figure::Ns(at(50).p99_ns as f64),
+            p99_worst: Figure::Ns(at(100).p99_ns as f64),
+            worst: name_of(at(100).member),
+            p99_distribution: (0..=100).map(|share| at(share).p99_ns).collect(),
+        }
+    }
+}

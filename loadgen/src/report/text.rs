@@ -1,0 +1,190 @@
+//! The report as people read it, in the order of what matters first.
+
+use super::{QUANTILES, Report, Row, Server};
+use crate::check::State;
+use crate::units::{show_bytes, show_count, show_ns, show_scaled};
+use std::fmt::{self, Write};
+
+/// Writes the whole report.
+pub fn print(report: &Report, out: &mut impl Write) -> fmt::Result {
+    verdict(report, out)?;
+    traffic(report, out)?;
+    integrity(report, out)?;
+    latency(&report.latency, out)?;
+    clients(report, out)?;
+    position(report, out)?;
+    match &report.server {
+        Some(server) => print_server(server, report.setup.members, out)?,
+        None => writeln!(out, "server      not looked at (--server-pid PID tells its CPU per copy)")?,
+    }
+    gates(report, out)?;
+    environment(report, out)
+}
+
+fn verdict(report: &Report, out: &mut impl Write) -> fmt::Result {
+    let verdict = &report.verdict;
+    let word = match (verdict.state, verdict.slo_met) {
+        (State::Invalid, _) => "INVALID: the generator or the machine was the limit, not the server",
+        (_, Some(false)) => "SLO MISSED",
+        (State::Doubtful, _) => "valid, with doubts",
+        (State::Ok, Some(true)) => "valid, SLO met",
+        (State::Ok, None) => "valid",
+    };
+    let ended = if verdict.interrupted { " (interrupted: what there is so far)" } else { "" };
+    writeln!(out, "verdict     {word}{ended}")?;
+    verdict.reasons.iter().try_for_each(|reason| writeln!(out, "            - {reason}"))
+}
+
+fn traffic(report: &Report, out: &mut impl Write) -> fmt::Result {
+    let (setup, traffic) = (&report.setup, &report.traffic);
+    writeln!(
+        out,
+        "workload    {} members ({}), {} senders, {} msg/s {}, {} bytes, {} after {} warm-up, seed {}",
+        show_count(setup.members.into()),
+        setup.members_made,
+        show_count(setup.senders.into()),
+        show_scaled(setup.rate),
+        setup.arrival,
+        setup.size,
+        show_ns(setup.duration_ns as f64),
+        show_ns(setup.warmup_ns as f64),
+        setup.seed,
+    )?;
+    writeln!(
+        out,
+        "joined      all {} proven in {}, {} names sent again",
+        show_count(setup.members.into()),
+        show_ns(report.join.elapsed_ns as f64),
+        show_count(report.join.repeated),
+    )?;
+    writeln!(
+        out,
+        "messages    offered {} ({}/s), sent {} ({}/s), complete at every receiver {}, at none {}",
+        show_count(traffic.planned),
+        show_scaled(traffic.offered_per_second),
+        show_count(traffic.sent),
+        show_scaled(traffic.sent_per_second),
+        show_count(traffic.complete),
+        show_count(traffic.unseen),
+    )?;
+    writeln!(
+        out,
+        "copies      delivered {} of {} expected ({}/s)",
+        show_count(traffic.delivered),
+        show_count(traffic.expected),
+        show_scaled(traffic.delivered_per_second),
+    )
+}
+
+fn integrity(report: &Report, out: &mut impl Write) -> fmt::Result {
+    let (counts, loss) = (&report.integrity, &report.loss);
+    writeln!(
+        out,
+        "integrity   lost {} ({:.4} %), duplicate {}, reordered {}, late {} (> {}), corrupt {}, unexpected {}, notices {}",
+        show_count(loss.lost),
+        loss.ratio * 100.0,
+        show_count(counts.duplicate),
+        show_count(counts.reordered),
+        show_count(counts.late),
+        show_ns(report.setup.late_ns as f64),
+        show_count(counts.corrupt),
+        show_count(counts.unexpected),
+        show_count(counts.notices),
+    )?;
+    if loss.lost == 0 {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "lost at     generator socket {}, server socket {}, refused or not relayed {}, unexplained {}",
+        show_count(loss.generator_socket),
+        show_count(loss.server_socket),
+        show_count(loss.server_refused),
+        show_count(loss.unexplained),
+    )
+}
+
+fn latency(rows: &[Row], out: &mut impl Write) -> fmt::Result {
+    write!(out, "\n{:<22}{:>10}", "latency", "min")?;
+    QUANTILES.iter().try_for_each(|(name, _)| write!(out, "{name:>10}"))?;
+    writeln!(out, "{:>10}{:>12}{:>14}", "max", "messages", "samples")?;
+    for row in rows {
+        write!(out, "{:<22}{:>10}", row.name, row.min)?;
+        row.quantiles.iter().try_for_each(|figure| write!(out, "{figure:>10}"))?;
+        writeln!(out, "{:>10}{:>12}{:>14}", row.max, show_count(row.messages), show_count(row.samples))?;
+    }
+    writeln!(
+        out,
+        "  from the planned time; `-`: fewer than 10/(1-q) messages; copies of one message are not independent\n"
+    )
+}
+
+fn clients(report: &Report, out: &mut impl Write) -> fmt::Result {
+    let clients = &report.clients;
+    if clients.worst.is_empty() {
+        return writeln!(out, "clients     p99 each: - (fewer than 1000 messages)");
+    }
+    writeln!(out, "clients     p99 median {}, worst {} ({})", clients.p99_median, clients.p99_worst, clients.worst)
+}
+
+fn position(report: &Report, out: &mut impl Write) -> fmt::Result {
+    match report.position.fit {
+        Some(fit) => writeln!(
+            out,
+            "position    {} + {} per receiver, R2 {:.2}",
+            show_ns(fit.base_ns),
+            show_ns(fit.slope_ns),
+            fit.r2
+        ),
+        None => writeln!(out, "position    too few receivers for a line"),
+    }
+}
+
+fn print_server(server: &Server, members: u32, out: &mut impl Write) -> fmt::Result {
+    let split = match server.user_share {
+        Some(user) => format!("user {:.0} %, system {:.0} %", user * 100.0, (1.0 - user) * 100.0),
+        None => "too short to split into user and system".into(),
+    };
+    writeln!(
+        out,
+        "server      {} of CPU per copy ({:.1} % of a core; {split})",
+        show_ns(server.ns_per_copy),
+        server.utilisation * 100.0,
+    )?;
+    let grown = server.rss_joined.saturating_sub(server.rss_before) as f64;
+    writeln!(
+        out,
+        "memory      RSS {} before the joins, {} with everybody in ({} per member), {} at the end",
+        show_bytes(server.rss_before as f64),
+        show_bytes(server.rss_joined as f64),
+        show_bytes(grown / f64::from(members.max(1))),
+        show_bytes(server.rss_end as f64),
+    )
+}
+
+fn gates(report: &Report, out: &mut impl Write) -> fmt::Result {
+    writeln!(out, "self-check")?;
+    for gate in &report.gates {
+        let state = match gate.state {
+            State::Ok => "ok",
+            State::Doubtful => "doubt",
+            State::Invalid => "INVALID",
+        };
+        writeln!(out, "  {state:<8}{:<26}{:<18}{}", gate.name, gate.value, gate.bounds)?;
+    }
+    Ok(())
+}
+
+fn environment(report: &Report, out: &mut impl Write) -> fmt::Result {
+    let here = &report.environment;
+    writeln!(
+        out,
+        "machine     {}, {} cores, {}, Linux {}",
+        here.processor,
+        here.cores,
+        show_bytes(here.memory_bytes as f64),
+        here.kernel
+    )?;
+    writeln!(out, "target      {} ({})", report.setup.target, report.setup.protocol)?;
+    writeln!(out, "command     {}", here.command)
+}
