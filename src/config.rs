@@ -54,14 +54,14 @@ pub const CHALLENGE_ADDRESSES_MAX: usize = 16_384;
 pub const JOIN_PREFIXES_MAX: usize = 16_384;
 
 /// Datagrams in a row that make a mirror, each equal to something relayed to it.
-pub const MIRROR_RUN: u32 = 32;
+pub const MIRROR_RUN: u8 = 32;
 /// How long a relayed payload counts for the mirror guard, in ms.
 pub const MIRROR_WINDOW_MS: u64 = 2_000;
 /// Payload hashes the mirror guard remembers: about 32 bytes each.
 pub const MIRROR_TABLE: usize = 1024;
 
 /// Port-unreachable errors after which a silent peer leaves.
-pub const UNREACHABLE_COUNT: u32 = 3;
+pub const UNREACHABLE_COUNT: u8 = 3;
 /// Least time between the first and the last of them, in ms: one can be forged.
 pub const UNREACHABLE_SPAN_MS: u64 = 2_000;
 
