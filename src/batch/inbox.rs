@@ -68,6 +68,7 @@ impl Inbox {
     }
 
     /// The first byte of the whole buffer: slot `i` is at `i * SLOT_BYTES`.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only recvmmsg fills several slots at once"))]
     pub(crate) fn buffer(&mut self) -> &mut [u8] {
         &mut self.bytes
     }

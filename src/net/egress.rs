@@ -44,6 +44,11 @@ const ICMP_MAX: u8 = 8;
 /// Times that one item is tried again after `Unreachable` without a cause in the queue.
 const UNREACHABLE_MAX: u8 = 1;
 
+/// Items offered to the kernel in one call after a failure, doubled by each
+/// call that takes all. A backend prepares what it is offered: with a thousand
+/// dead peers, offering everything behind each of them would cost more than sending.
+const WINDOW_MIN: usize = 32;
+
 /// Items in sending order, of which the first `next` are dealt with.
 struct Queue {
     items: Vec<Item>,
@@ -62,6 +67,11 @@ impl Queue {
 
     fn waiting(&self) -> &[Item] {
         &self.items[self.next..]
+    }
+
+    fn waiting_up_to(&self, items: usize) -> &[Item] {
+        let waiting = self.waiting();
+        &waiting[..waiting.len().min(items)]
     }
 
     fn is_empty(&self) -> bool {
@@ -118,6 +128,7 @@ pub(super) struct Egress {
     refusal: Option<Refusal>,
     /// The outbox has more.
     more: bool,
+    window: usize,
     attempts: Attempts,
     patience: u32,
     gso: Gso,
@@ -132,6 +143,7 @@ impl Egress {
             resend: Queue::new(),
             refusal: None,
             more: false,
+            window: ITEMS_MAX,
             attempts: Attempts::default(),
             patience: 0,
             gso: Gso::new(sends_trains),
@@ -160,10 +172,15 @@ impl Egress {
         self.gso.expire(now);
         self.patience = PATIENCE;
         while self.refill(outbox, roster) {
-            match kernel.send(outbox.arena(), self.head().waiting()) {
+            let window = self.window;
+            let offered = self.head().waiting_up_to(window);
+            let (count, result) = (offered.len(), kernel.send(outbox.arena(), offered));
+            let all = result.as_ref().is_ok_and(|&taken| taken == count);
+            self.window = if all { (window * 2).min(ITEMS_MAX) } else { WINDOW_MIN };
+            match result {
                 // Never seen; but an item that is neither taken nor refused would loop for ever.
                 Ok(0) => self.drop_head(SendDrop::Other, tally),
-                Ok(items) => self.take_as_sent(items, tally),
+                Ok(taken) => self.take_as_sent(taken, tally),
                 Err(error) => match Fault::of(&error) {
                     Fault::WouldBlock => return Flushed::Blocked,
                     fault => self.settle(fault, kernel, now, tally),

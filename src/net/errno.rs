@@ -5,6 +5,7 @@ use std::io;
 
 /// What an error from the kernel says about the datagram or the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "only errno tells them all apart"))]
 pub(super) enum Fault {
     /// The buffer is full (sending) or empty (receiving); an event will come.
     WouldBlock,

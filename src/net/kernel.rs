@@ -34,6 +34,7 @@ pub(super) trait Kernel {
 
 /// One entry of the socket's error queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "other systems have no such queue"))]
 pub(super) enum QueuedError {
     /// The queue is empty.
     Empty,

@@ -160,6 +160,14 @@ impl Socket {
     }
 }
 
+#[cfg(all(test, target_os = "linux"))]
+impl Socket {
+    /// Makes the kernel refuse trains, without fault injection.
+    pub(super) fn forbid_checksums(&mut self) {
+        linux::forbid_checksums(self.backend.socket_mut()).expect("invariant: any socket may go without");
+    }
+}
+
 /// `total` moved forwards to the next number whose low half is `counter`.
 fn widened(total: u64, counter: u32) -> u64 {
     #[allow(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]

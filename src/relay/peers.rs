@@ -126,7 +126,7 @@ impl Peers {
         let is_free = |number: &u32| self.find_name(name.numbered(*number).as_str()).is_none();
         let near = (2..2 + NUMBERS_TRIED).find(is_free);
         let hinted = || (hinted..hinted.saturating_add(NUMBERS_TRIED)).find(is_free);
-        let far = || (0..31).map(|doubling| hinted_step(doubling)).find(is_free);
+        let far = || (0..31).map(hinted_step).find(is_free);
         near.or_else(hinted).or_else(far).unwrap_or_else(|| (2..).find(is_free).unwrap_or(u32::MAX))
     }
 

@@ -194,6 +194,11 @@ impl Server {
         }
     }
 
+    /// The copies offered, sent and dropped so far.
+    pub fn copies(&self) -> SendTally {
+        self.tally
+    }
+
     /// One pass of the loop; waits for work at most `wait`, or as long as it
     /// takes. [`run`](Self::run) does nothing but this.
     ///

@@ -1,6 +1,6 @@
 //! A relay without a socket, for tests: datagrams in, datagrams out, at a time
 //! of the test's choosing. Checks the books after every step.
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 use outcry::Time;
 use outcry::batch::{Item, Outbox, Path, SendTally};

@@ -3,7 +3,7 @@
 
 #![deny(unsafe_code)]
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 #[cfg(target_os = "linux")]
 pub(super) use name::Name;
@@ -45,6 +45,7 @@ pub(super) fn for_family(addr: SocketAddr, family: Family) -> SocketAddr {
 }
 
 /// The 16 bytes of `ip` on an IPv6 socket.
+#[cfg(target_os = "linux")]
 pub(super) fn v6_octets(ip: IpAddr) -> [u8; 16] {
     match ip {
         IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
@@ -53,8 +54,9 @@ pub(super) fn v6_octets(ip: IpAddr) -> [u8; 16] {
 }
 
 /// The reverse of [`v6_octets`].
+#[cfg(target_os = "linux")]
 pub(super) fn ip_of_v6_octets(octets: [u8; 16]) -> IpAddr {
-    Ipv6Addr::from(octets).to_canonical()
+    IpAddr::from(octets).to_canonical()
 }
 
 #[cfg(target_os = "linux")]
@@ -203,6 +205,7 @@ mod tests {
         }
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn octets_go_both_ways() {
         for ip in ["1.2.3.4", "::1", "2001:db8::7"] {

@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn pointers_and_references_reach_the_same_elements() {
-        let mut array = Fixed::new(3, |index| Box::new(index));
+        let mut array = Fixed::new(3, Box::new);
         let stored = array.at(2);
         **array.element_mut(2) += 5;
         // SAFETY: inside the array, and no reference to it is alive.

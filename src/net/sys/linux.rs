@@ -14,6 +14,8 @@ use crate::net::kernel::{ITEMS_MAX, Kernel, QueuedError};
 use error_queue::ErrorQueue;
 use incoming::Incoming;
 use mio::net::UdpSocket;
+#[cfg(test)]
+pub(in crate::net) use options::forbid_checksums;
 pub(in crate::net) use options::{force_rcvbuf, force_sndbuf, kernel_drops, prepare};
 use outgoing::Outgoing;
 pub(super) use outgoing::{SendControl, empty_header, segment_control};

@@ -3,7 +3,7 @@
 
 use super::addr::{Family, Name};
 use super::fixed::Fixed;
-use super::linux::{SendControl, empty_header, segment_control};
+use super::linux::{SendControl, empty_header, prepare, segment_control};
 use crate::net::kernel::ITEMS_MAX;
 use libc::{iovec, mmsghdr};
 use std::io;
@@ -13,7 +13,8 @@ use std::os::fd::AsRawFd;
 /// One payload to many destinations, every byte of every `sendmmsg` prepared.
 ///
 /// It exists to be measured: what it costs per copy is what the kernel costs,
-/// and what the relay costs above it is ours. It forgets nothing and decides
+/// and what the relay costs above it is ours. Its socket gets the same options
+/// as the relay's, so that neither is cheaper by them. It forgets nothing and decides
 /// nothing, so it is of no use for a real fan-out.
 pub struct Prebuilt {
     socket: UdpSocket,
@@ -32,7 +33,7 @@ impl Prebuilt {
     /// if need be (udp(7) `UDP_SEGMENT`: at most 64 of them and 65,507 bytes).
     ///
     /// # Errors
-    /// The socket could not be cloned.
+    /// The socket could not be cloned, or refused an option.
     pub fn new(
         socket: &UdpSocket,
         destinations: &[SocketAddr],
@@ -62,6 +63,7 @@ impl Prebuilt {
         });
         let copies_each = segment_len.map_or(1, |len| payload.len().div_ceil(usize::from(len.max(1))).max(1) as u64);
         let socket = socket.try_clone()?;
+        prepare(&socket, family, false).map_err(|(_, error)| error)?;
         Ok(Self { socket, headers, copies_each, _names: names, _piece: piece, _control: control, _payload: payload })
     }
 

@@ -76,6 +76,12 @@ pub(in crate::net) fn kernel_drops(socket: &impl AsRawFd) -> io::Result<u32> {
     if result == 0 { Ok(meminfo[MEMINFO_DROPS]) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Makes the kernel refuse trains: without checksums there is no segmentation.
+#[cfg(test)]
+pub(in crate::net) fn forbid_checksums(socket: &impl AsRawFd) -> io::Result<()> {
+    set(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, 1)
+}
+
 fn set(fd: RawFd, level: c_int, option: c_int, value: c_int) -> io::Result<()> {
     let len = socklen_t::try_from(size_of_val(&value)).expect("invariant: 4 fits");
     // SAFETY: the kernel reads `len` bytes, the size of `value`.

@@ -127,3 +127,59 @@ pub(in crate::net::sys) fn empty_header() -> mmsghdr {
     // libraries have private padding fields, so it cannot be written out.
     unsafe { std::mem::zeroed() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Path;
+    use std::net::SocketAddr;
+    use std::slice;
+
+    /// Needs no system call, so Miri can follow the pointers as the kernel does.
+    #[test]
+    fn headers_say_what_the_items_say_and_share_what_is_alike() {
+        let arena: Vec<u8> = (0..100).collect();
+        let to = |port, local: Option<&str>| Path {
+            remote: SocketAddr::from(([127, 0, 0, 1], port)),
+            local: local.map(|ip| ip.parse().unwrap()),
+        };
+        let item = |to, start, segment_len, segments| Item { to, start, segment_len, segments };
+        let items = [
+            item(to(1, None), 0, 10, 4),
+            item(to(2, None), 0, 10, 4),
+            item(to(3, Some("127.0.0.2")), 0, 10, 4),
+            item(to(4, Some("127.0.0.2")), 0, 10, 4),
+            item(to(5, None), 50, 7, 1),
+            item(to(6, None), 50, 7, 1),
+        ];
+        let mut outgoing = Outgoing::new(Family::V6, 8);
+        // Twice: what is left from the call before must not show.
+        outgoing.prepare(&arena, &items[3..]);
+        outgoing.prepare(&arena, &items);
+        for (index, item) in items.iter().enumerate() {
+            let header = &outgoing.headers.element(index).msg_hdr;
+            // SAFETY: `prepare` just set these pointers, into live memory.
+            let (name, piece) = unsafe { (*header.msg_name.cast::<Name>(), *header.msg_iov) };
+            assert_eq!(name.decode(header.msg_namelen), Some(item.to.remote));
+            // SAFETY: the piece lies in `arena`.
+            let bytes = unsafe { slice::from_raw_parts(piece.iov_base.cast::<u8>(), piece.iov_len) };
+            assert_eq!(bytes, &arena[item.range()]);
+            let control = match header.msg_control.cast::<SendControl>() {
+                none if none.is_null() => SendControl::EMPTY,
+                // SAFETY: `prepare` just set the pointer, into live memory.
+                some => unsafe { *some },
+            };
+            let messages: Vec<_> = control.messages(header.msg_controllen as _).collect();
+            let segment = messages.iter().find(|message| message.kind == libc::UDP_SEGMENT);
+            let local = messages.iter().find_map(pktinfo::read);
+            assert_eq!(segment.is_some(), item.segments > 1);
+            assert_eq!(local, item.to.local);
+        }
+        let headers: Vec<_> = (0..6).map(|index| outgoing.headers.element(index).msg_hdr).collect();
+        assert!(headers[..4].iter().all(|header| header.msg_iov == headers[0].msg_iov));
+        assert_eq!(headers[0].msg_control, headers[1].msg_control);
+        assert_eq!(headers[2].msg_control, headers[3].msg_control);
+        assert_ne!(headers[1].msg_control, headers[2].msg_control);
+        assert!(headers[4].msg_control.is_null() && headers[5].msg_control.is_null());
+    }
+}

@@ -1,0 +1,124 @@
+//! The broadcast path: what one delivered copy costs the relay's thread, end
+//! to end through the real loop on loopback, beside the floors of the same
+//! kernel in the same run.
+//!
+//! Criterion prints deliveries per second of CPU. The table behind it is the
+//! result: relay and floors take turns, and what is quoted is the ratio.
+//!
+//! CPU, not wall time: the receivers are drained by another thread, which may
+//! be slower than the relay and must not count.
+
+mod room;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use room::{Fanout, RelayFanout, Room, SendToFanout, TrainFanout};
+use std::time::Duration;
+
+/// Members, messages a turn, bytes a message.
+#[derive(Clone, Copy)]
+struct Shape {
+    members: usize,
+    messages: usize,
+    bytes: usize,
+}
+
+impl Shape {
+    fn deliveries(self) -> u64 {
+        (self.members * self.messages) as u64
+    }
+}
+
+fn shapes() -> impl Iterator<Item = Shape> {
+    let members = [10, 100, 1000, 10_000];
+    members.into_iter().flat_map(|members| {
+        let pairs = [(1, 64), (16, 64), (1, 1000), (16, 1000)];
+        pairs.into_iter().map(move |(messages, bytes)| Shape { members, messages, bytes })
+    })
+}
+
+/// The relay and its floors, all sending to the same receivers.
+fn fanouts(room: &Room, shape: Shape) -> [Box<dyn Fanout>; 3] {
+    let Shape { messages, bytes, .. } = shape;
+    [
+        Box::new(RelayFanout::new(room, messages, bytes)),
+        Box::new(TrainFanout::new(room, messages, bytes)),
+        Box::new(SendToFanout::new(room, messages, bytes)),
+    ]
+}
+
+/// One turn: its CPU time, after which all copies have been received.
+fn turn(room: &Room, fanout: &mut dyn Fanout, deliveries: u64) -> Duration {
+    let cpu = fanout.turn();
+    room.drain(deliveries);
+    cpu
+}
+
+fn criterion_part(criterion: &mut Criterion, room: &Room, shape: Shape) {
+    let Shape { members, messages, bytes } = shape;
+    let mut group = criterion.benchmark_group("broadcast");
+    group.throughput(Throughput::Elements(shape.deliveries()));
+    let parameter = format!("{members} members x {messages} messages x {bytes} B");
+    for mut fanout in fanouts(room, shape) {
+        group.bench_function(BenchmarkId::new(fanout.name(), &parameter), |bencher| {
+            let mut turns = |count| (0..count).map(|_| turn(room, fanout.as_mut(), shape.deliveries())).sum();
+            bencher.iter_custom(&mut turns);
+        });
+    }
+    group.finish();
+}
+
+/// Turns of each in the paired table: enough for about `DELIVERIES_EACH` copies.
+const DELIVERIES_EACH: u64 = 1_600_000;
+
+/// Runs the three in turn, again and again, and prints ns a delivery and ratios.
+fn paired_part(room: &Room, shape: Shape, is_test: bool) -> [f64; 3] {
+    let rounds = if is_test { 2 } else { (DELIVERIES_EACH / shape.deliveries()).clamp(10, 2000) };
+    let mut fanouts = fanouts(room, shape);
+    let mut ns = fanouts.each_ref().map(|_| Vec::new());
+    for _ in 0..rounds {
+        for (fanout, ns) in fanouts.iter_mut().zip(&mut ns) {
+            let cpu = turn(room, fanout.as_mut(), shape.deliveries());
+            ns.push(cpu.as_nanos() as f64 / shape.deliveries() as f64);
+        }
+    }
+    let [relay, train, send_to] = ns.map(median);
+    let Shape { members, messages, bytes } = shape;
+    println!(
+        "{members:>7} {messages:>4} {bytes:>5} {relay:>9.0} {train:>9.0} {send_to:>9.0} {:>12.3} {:>12.3} {rounds:>7}",
+        relay / train,
+        relay / send_to
+    );
+    [relay, train, send_to]
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn main() {
+    let is_test = std::env::args().any(|arg| arg == "--test");
+    let mut criterion = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(1500))
+        .configure_from_args();
+    let wanted = |shape: &Shape| !is_test || shape.members <= 100;
+    let rooms: Vec<Room> =
+        [10, 100, 1000, 10_000].into_iter().filter(|&n| !is_test || n <= 100).filter_map(Room::open).collect();
+    let room = |shape: &Shape| rooms.iter().find(|room| room.members() == shape.members);
+    for shape in shapes().filter(wanted) {
+        if let Some(room) = room(&shape) {
+            criterion_part(&mut criterion, room, shape);
+        }
+    }
+    println!("\nMedian ns of sending CPU a delivery; relay, floor and sendto take turns in one process.");
+    println!("floor: prebuilt sendmmsg headers (1 message) or prebuilt GSO trains (16), no relay logic.\n");
+    println!("members msgs bytes  relay ns  floor ns sendto ns  relay/floor relay/sendto  rounds");
+    for shape in shapes().filter(wanted) {
+        if let Some(room) = room(&shape) {
+            paired_part(room, shape, is_test);
+        }
+    }
+    criterion.final_summary();
+}
