@@ -1,31 +1,47 @@
-//! One run from the first socket to the report: join, measure, look at server
-//! and kernel, judge.
+//! One benchmark from the first socket to the report: calibrate, join, measure
+//! one or several runs, look at server and kernel, judge.
 
 use crate::check::Surroundings;
 use crate::clock::{self, Clock};
-use crate::machine::{drops, environment::CoreTime, server};
+use crate::looker::{Look, Looker};
 use crate::measure::{self, Measurement, Settings, Watch};
-use crate::members::{Transport, plain, udp};
+use crate::members::{Sockets, Transport, plain};
 use crate::payload;
-use crate::plan::{Plan, Workload};
-use crate::report::{Context, JoinFigures, Report, Server, Setup, Slo};
-use crate::session::{Joining, Session};
-use crate::units::{show_count, show_ns};
-use std::collections::HashSet;
+use crate::plan::{MESSAGES_MAX, Plan, Workload};
+use crate::report::{Context, Report, RunFigures, Setup, Slo};
+use crate::scenario::{Scenario, Script};
+use crate::session::{Joined, Joining, Session};
+use crate::units::{show_count, show_ns, show_scaled};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Everything one run is told.
+/// More copies a second than any target delivers: sizes what a closed loop may send.
+const COPIES_PER_SECOND_MAX: f64 = 20e6;
+
+/// For each of the two ways of sending.
+const CALIBRATION: Duration = Duration::from_millis(400);
+
+/// Everything one benchmark is told.
 #[derive(Clone, Debug)]
 pub struct Benchmark {
     /// The server.
     pub target: SocketAddr,
     /// Members in all.
     pub members: u32,
+    /// How they are made.
+    pub sockets: Sockets,
+    /// What goes on besides.
+    pub script: Script,
     /// What is sent.
     pub workload: Workload,
+    /// Closed loop: so many messages outstanding; the rate is then the server's.
+    pub in_flight: Option<u32>,
+    /// How often the measure phase is repeated, each time with the next seed.
+    pub runs: u32,
+    /// Whether to find out first what the generator can receive.
+    pub calibrate: bool,
     /// The sizes as written, for the report.
     pub size_text: String,
     /// How long copies are waited for.
@@ -50,7 +66,7 @@ pub struct Benchmark {
     pub slos: Vec<Slo>,
 }
 
-/// Told what a run is doing.
+/// Told what a benchmark is doing.
 pub trait Progress: Watch {
     /// One line for people.
     fn say(&mut self, line: &str);
@@ -60,41 +76,79 @@ impl Benchmark {
     /// Refuses what cannot be measured, with what would be right.
     pub fn validate(&self) -> Result<(), String> {
         let workload = &self.workload;
-        if self.members < 2 {
-            return Err("--clients must be at least 2: one speaks, one hears".into());
+        let needed = plain::name(self.members.saturating_sub(1)).len() + payload::OVERHEAD_BYTES;
+        let wrong = [
+            (self.members < 2, "--clients must be at least 2: one speaks, one hears".into()),
+            (
+                !(1..=self.counted()).contains(&workload.senders) || self.counted() < 2,
+                format!("--senders must be 1 to {} (--clients, less those set aside)", self.counted()),
+            ),
+            (
+                self.script.scenario == Scenario::Stall && self.server_pid.is_none(),
+                "--scenario stall needs --server-pid: that process is stopped".into(),
+            ),
+            (!self.sockets.fits(self.members, self.rx_threads), self.sockets.bounds(self.rx_threads)),
+            (workload.rate <= 0.0, "--rate must be above 0".into()),
+            (self.join_rate <= 0.0, "--join-rate must be above 0".into()),
+            (workload.duration.is_zero(), "--duration must be above 0".into()),
+            (!(1..=1000).contains(&self.runs), "--runs must be 1 to 1000".into()),
+            (
+                !(1..=64).contains(&self.rx_threads) || !(1..=64).contains(&self.tx_threads),
+                "--tx-threads and --rx-threads must be 1 to 64".into(),
+            ),
+            (self.in_flight.is_some_and(|depth| !(1..=4096).contains(&depth)), "--in-flight must be 1 to 4096".into()),
+            (
+                self.in_flight.is_some() && self.tx_threads > 1,
+                "--in-flight takes one sending thread: leave --tx-threads at 1".into(),
+            ),
+            (
+                usize::from(workload.sizes.least()) < needed,
+                format!("--size must be at least {needed}: name, time stamp and checksum need that"),
+            ),
+        ];
+        match wrong.into_iter().find(|(is_wrong, _)| *is_wrong) {
+            Some((_, message)) => Err(message),
+            None => Ok(()),
         }
-        if workload.senders == 0 || workload.senders > self.members {
-            return Err(format!("--senders must be 1 to {} (--clients)", self.members));
-        }
-        if workload.rate <= 0.0 {
-            return Err("--rate must be above 0".into());
-        }
-        if self.join_rate <= 0.0 {
-            return Err("--join-rate must be above 0".into());
-        }
-        if workload.duration.is_zero() {
-            return Err("--duration must be above 0".into());
-        }
-        if !(1..=64).contains(&self.rx_threads) || !(1..=64).contains(&self.tx_threads) {
-            return Err("--tx-threads and --rx-threads must be 1 to 64".into());
-        }
-        let needed = plain::name(self.members - 1).len() + payload::OVERHEAD_BYTES;
-        if usize::from(workload.sizes.least()) < needed {
-            return Err(format!("--size must be at least {needed}: name, time stamp and checksum need that"));
-        }
-        Ok(())
     }
 
     fn settings(&self, run: u32) -> Settings {
         Settings {
             run,
             senders: self.workload.senders,
+            counted: self.counted(),
+            reading: self.script.reading(self.members),
+            disturbance: self.script.disturbance(self.server_pid, self.workload.duration),
             tx_threads: self.tx_threads,
             rx_threads: self.rx_threads,
             pin: self.pin,
             late: self.late,
+            reflected: false,
+            in_flight: self.in_flight,
             drain_max: self.drain,
         }
+    }
+
+    /// The plan of one run.
+    fn plan(&self, seed: u64) -> Result<Plan, String> {
+        let arrival = self.script.arrival(self.workload.arrival, self.workload.rate);
+        let workload = Workload { seed, arrival, ..self.workload.clone() };
+        if self.in_flight.is_none() {
+            return Plan::new(&workload);
+        }
+        let seconds = (workload.warmup + workload.duration).as_secs_f64();
+        let messages = COPIES_PER_SECOND_MAX * seconds / f64::from(self.counted() - 1) + 4096.0;
+        Ok(Plan::closed(&workload, (messages as usize).min(MESSAGES_MAX / 4)))
+    }
+
+    /// Members whose copies count.
+    fn counted(&self) -> u32 {
+        self.script.counted(self.members)
+    }
+
+    /// Opens members of this benchmark's kind towards `target`.
+    pub fn open(&self, target: SocketAddr) -> Result<Arc<dyn Transport>, String> {
+        self.sockets.open(target, self.members, self.receive_buffer)
     }
 
     fn setup(&self, made: String, run: &Measurement) -> Setup {
@@ -104,8 +158,10 @@ impl Benchmark {
             members: self.members,
             members_made: made,
             senders: self.workload.senders,
-            rate: self.workload.rate,
-            arrival: format!("{:?}", self.workload.arrival).to_lowercase(),
+            rate: self.in_flight.is_none().then_some(self.workload.rate),
+            in_flight: self.in_flight,
+            arrival: self.script.arrival(self.workload.arrival, self.workload.rate).to_string(),
+            scenario: self.script.label(self.members),
             size: self.size_text.clone(),
             seed: self.workload.seed,
             warmup_ns: self.workload.warmup.as_nanos() as u64,
@@ -113,99 +169,138 @@ impl Benchmark {
             late_ns: self.late.as_nanos() as u64,
         }
     }
+
+    fn ceiling(&self, progress: &mut dyn Progress) -> Result<Option<f64>, String> {
+        if !self.calibrate {
+            return Ok(None);
+        }
+        progress.say("calibrating: what can this generator receive here?");
+        let size = self.workload.sizes.least();
+        let found = measure::calibrate(&|target| self.open(target), size, &self.settings(run_id()), CALIBRATION)?;
+        let best = found.iter().map(|ceiling| ceiling.copies_per_second).fold(0.0, f64::max);
+        progress.say(&format!("this generator can receive about {} copies/s here", show_scaled(best)));
+        Ok(Some(best))
+    }
 }
 
 /// Runs it.
-pub fn run(benchmark: &Benchmark, interrupt: &AtomicBool, progress: &mut impl Progress) -> Result<Report, String> {
-    let clock = Clock::start();
-    let plan = Plan::new(&benchmark.workload)?;
-    let looker = Looker::new(benchmark)?;
-    let before = looker.look()?;
-    let transport = open(benchmark)?;
-    let made = transport.label();
-    let own_ports: HashSet<u16> = transport.udp_ports().into_iter().collect();
-    let run_id = run_id();
-    let session = Session::new(transport, clock, run_id);
-    progress.say(&format!("joining {} members at {}", show_count(benchmark.members.into()), benchmark.target));
-    let joining =
-        Joining { rate: benchmark.join_rate, patience: benchmark.join_patience, rx_threads: benchmark.rx_threads };
-    let joined = session.join(&joining, interrupt, |_| ())?;
-    progress.say(&format!("all members proven in {}", show_ns(joined.elapsed.as_nanos() as f64)));
-    let at_start = looker.look()?;
-    let drops_at_start = drops::udp_drops(&own_ports);
-    let settings = benchmark.settings(run_id);
-    let run = measure::measure(&session.transport, &plan, &settings, clock, interrupt, progress)?;
-    let at_end = looker.look()?;
-    let around = Surroundings {
-        generator_drops: drops::udp_drops(&own_ports).saturating_sub(drops_at_start),
-        stolen: at_end.cores.stolen_since(&at_start.cores),
-        alive: session.count_alive(benchmark.rx_threads)?,
-        members: benchmark.members,
-        ceiling: None,
-    };
-    session.leave();
-    Ok(Report::new(
-        &run,
-        Context {
-            setup: benchmark.setup(made, &run),
-            join: JoinFigures { elapsed_ns: joined.elapsed.as_nanos() as u64, repeated: joined.repeated },
-            server: looker.server(&before, &at_start, &at_end, &run),
-            around,
-            server_drops: at_end.server_drops.saturating_sub(at_start.server_drops),
-            name_of: plain::name,
-            slos: benchmark.slos.clone(),
-        },
-    ))
+pub fn run(benchmark: &Benchmark, interrupt: &AtomicBool, progress: &mut dyn Progress) -> Result<Report, String> {
+    let ceiling = benchmark.ceiling(progress)?;
+    let mut stage = Stage::open(benchmark, interrupt, progress)?;
+    let mut done: Option<Trial> = None;
+    let mut figures = Vec::new();
+    for run in 0..benchmark.runs {
+        if run > 0 && interrupt.load(Ordering::Relaxed) {
+            break;
+        }
+        if benchmark.runs > 1 {
+            progress.say(&format!("run {} of {}", run + 1, benchmark.runs));
+        }
+        let seed = benchmark.workload.seed + u64::from(run);
+        let trial = stage.measure(&benchmark.plan(seed)?, benchmark.in_flight, interrupt, progress)?;
+        figures.push(RunFigures::of(seed, &trial.measurement, stage.looker.server(&trial).as_ref()));
+        match &mut done {
+            Some(pooled) => pooled.pool(&trial),
+            None => done = Some(trial),
+        }
+    }
+    let trial = done.ok_or("no run took place")?;
+    let report = stage.report(trial, ceiling, figures)?;
+    stage.session.leave(benchmark.join_rate);
+    Ok(report)
 }
 
-fn open(benchmark: &Benchmark) -> Result<Arc<dyn Transport>, String> {
-    let members = udp::PerClient::open(benchmark.target, benchmark.members, benchmark.receive_buffer)?;
-    Ok(Arc::new(members))
+/// Members that have joined, ready to measure again and again.
+pub struct Stage<'a> {
+    benchmark: &'a Benchmark,
+    session: Session,
+    looker: Looker,
+    joined: Joined,
+    clock: Clock,
+}
+
+/// One measurement with what was seen around it.
+pub struct Trial {
+    /// What the members saw.
+    pub measurement: Measurement,
+    /// Before it.
+    pub start: Look,
+    /// After it.
+    pub end: Look,
+}
+
+impl Trial {
+    fn pool(&mut self, other: &Self) {
+        self.measurement.pool(&other.measurement);
+        self.end.advance(&other.start, &other.end);
+    }
+}
+
+impl<'a> Stage<'a> {
+    /// Opens the sockets and brings everybody in.
+    pub fn open(benchmark: &'a Benchmark, interrupt: &AtomicBool, progress: &mut dyn Progress) -> Result<Self, String> {
+        let clock = Clock::start();
+        let mut looker = Looker::new(benchmark.target, benchmark.server_pid);
+        looker.before_join()?;
+        let transport = benchmark.open(benchmark.target)?;
+        let read = transport.addresses().into_iter().take(benchmark.script.reading(benchmark.members) as usize);
+        looker.watch_own(read.map(|address| address.port()).collect());
+        let session = Session::new(transport, clock, run_id());
+        progress.say(&format!("joining {} members at {}", show_count(benchmark.members.into()), benchmark.target));
+        let joining =
+            Joining { rate: benchmark.join_rate, patience: benchmark.join_patience, rx_threads: benchmark.rx_threads };
+        let joined = session.join(&joining, interrupt, |_| ())?;
+        progress.say(&format!("all members proven in {}", show_ns(joined.elapsed.as_nanos() as f64)));
+        Ok(Self { benchmark, session, looker, joined, clock })
+    }
+
+    /// Measures one plan.
+    pub fn measure(
+        &mut self,
+        plan: &Plan,
+        in_flight: Option<u32>,
+        interrupt: &AtomicBool,
+        progress: &mut dyn Progress,
+    ) -> Result<Trial, String> {
+        // A run id of its own: what is still under way of an earlier run is not this one's.
+        self.session.run = self.session.run.wrapping_add(1);
+        let settings = Settings { in_flight, ..self.benchmark.settings(self.session.run) };
+        let start = self.looker.look()?;
+        let transport = &self.session.transport;
+        let measurement = measure::measure(transport, plan, &settings, self.clock, interrupt, progress)?;
+        Ok(Trial { measurement, start, end: self.looker.look()? })
+    }
+
+    /// Judges and reports what was measured.
+    pub fn report(&self, trial: Trial, ceiling: Option<f64>, runs: Vec<RunFigures>) -> Result<Report, String> {
+        let around = self.surroundings(&trial, ceiling)?;
+        let run = &trial.measurement;
+        let context = Context {
+            setup: self.benchmark.setup(self.session.transport.label(), run),
+            join: self.joined.into(),
+            server: self.looker.server(&trial),
+            around,
+            server_drops: trial.end.server_drops_since(&trial.start),
+            name_of: plain::name,
+            slos: self.benchmark.slos.clone(),
+            runs,
+        };
+        Ok(Report::new(run, context))
+    }
+
+    /// For the self-check.
+    pub fn surroundings(&self, trial: &Trial, ceiling: Option<f64>) -> Result<Surroundings, String> {
+        Ok(Surroundings {
+            generator_drops: trial.end.own_drops_since(&trial.start),
+            stolen: trial.end.stolen_since(&trial.start),
+            alive: self.session.count_alive(self.benchmark.rx_threads)?,
+            members: self.benchmark.members,
+            ceiling,
+        })
+    }
 }
 
 fn run_id() -> u32 {
     let bits = clock::entropy();
     (bits ^ (bits >> 32)) as u32
-}
-
-/// Looks at the server from outside.
-struct Looker {
-    pid: Option<u32>,
-    /// The server's port, where the server is on this host.
-    port: HashSet<u16>,
-}
-
-/// What was seen at one moment.
-struct Look {
-    sample: Option<server::Sample>,
-    server_drops: u64,
-    cores: CoreTime,
-}
-
-impl Looker {
-    fn new(benchmark: &Benchmark) -> Result<Self, String> {
-        let local = benchmark.target.ip().is_loopback() || benchmark.server_pid.is_some();
-        let port = local.then(|| benchmark.target.port()).into_iter().collect();
-        Ok(Self { pid: benchmark.server_pid, port })
-    }
-
-    fn look(&self) -> Result<Look, String> {
-        let sample = self.pid.map(server::sample).transpose()?;
-        Ok(Look { sample, server_drops: drops::udp_drops(&self.port), cores: CoreTime::now() })
-    }
-
-    fn server(&self, before: &Look, start: &Look, end: &Look, run: &Measurement) -> Option<Server> {
-        let (pid, before, start, end) = (self.pid?, before.sample?, start.sample?, end.sample?);
-        let used = server::used(&start, &end);
-        Some(Server {
-            pid,
-            cpu_ns: used.cpu_ns,
-            user_share: used.user_share,
-            utilisation: used.cpu_ns as f64 / run.sending_ns.max(1) as f64,
-            ns_per_copy: used.cpu_ns as f64 / run.copies_with_warmup.max(1) as f64,
-            rss_before: before.rss_bytes,
-            rss_joined: start.rss_bytes,
-            rss_end: end.rss_bytes,
-        })
-    }
 }

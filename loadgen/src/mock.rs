@@ -22,7 +22,7 @@ pub struct Faults {
     pub swap: f64,
     /// Holds every message back for this long.
     pub delay: Duration,
-    /// Waits this long before each copy: latency grows with rank.
+    /// The copy of rank k goes out k times this after the first: latency grows with rank.
     pub per_rank: Duration,
     /// Damages each copy with this probability.
     pub corrupt: f64,
@@ -156,13 +156,14 @@ impl Relay {
     }
 
     fn fan_out(&mut self, line: Held) {
+        let began = self.clock.now();
         for at in 0..self.members.len() {
             let member = self.members[at];
             if member == line.from || self.chance(self.faults.drop) {
                 continue;
             }
             if !self.faults.per_rank.is_zero() {
-                self.clock.wait_until(self.clock.now() + self.faults.per_rank.as_nanos() as u64, u64::MAX);
+                self.clock.wait_until(began + at as u64 * self.faults.per_rank.as_nanos() as u64, u64::MAX);
             }
             self.send(member, &line.bytes);
             if self.chance(self.faults.duplicate) {

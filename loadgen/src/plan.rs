@@ -5,6 +5,7 @@ use crate::payload::Phase;
 use crate::units;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -35,6 +36,16 @@ impl FromStr for Arrival {
             "poisson" => Ok(Self::Poisson),
             "fixed" => Ok(Self::Fixed),
             _ => parse_burst(text).ok_or_else(|| format!("`{text}`: write poisson, fixed or burst:16@100ms")),
+        }
+    }
+}
+
+impl fmt::Display for Arrival {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Poisson => out.write_str("poisson"),
+            Self::Fixed => out.write_str("fixed"),
+            Self::Burst { count, every } => write!(out, "burst:{count}@{}", every.as_millis()),
         }
     }
 }
@@ -167,6 +178,28 @@ impl Plan {
         }
         let measured_from = slots.partition_point(|slot| slot.at < warmup_ns);
         Ok(Self { slots, measured_from, warmup_ns, end_ns })
+    }
+
+    /// What a closed loop sends: `messages` with the seed's senders and sizes; the times are made by sending.
+    pub fn closed(workload: &Workload, messages: usize) -> Self {
+        let mut random = Dice::new(workload.seed);
+        let mut seqs = vec![0u32; workload.senders as usize];
+        let mut slots = Vec::with_capacity(messages);
+        for _ in 0..messages {
+            let sender = random.below(workload.senders);
+            let seq = &mut seqs[sender as usize];
+            slots.push(Slot { at: 0, sender, seq: *seq, size: workload.sizes.pick(&mut random) });
+            *seq += 1;
+        }
+        let warmup_ns = workload.warmup.as_nanos() as u64;
+        let end_ns = warmup_ns + workload.duration.as_nanos() as u64;
+        Self { slots, measured_from: 0, warmup_ns, end_ns }
+    }
+
+    /// A plan whose times nobody follows: `messages` that all count, from now to `end_ns`.
+    pub fn untimed(messages: usize, size: u16, end_ns: u64) -> Self {
+        let slot = |index| Slot { at: 0, sender: 0, seq: index as u32, size };
+        Self { slots: (0..messages).map(slot).collect(), measured_from: 0, warmup_ns: 0, end_ns }
     }
 
     /// Which part of the run message `index` belongs to.

@@ -12,6 +12,9 @@ use std::time::Duration;
 
 const NOBODY_LISTENS: &str = "nothing listens at the target (port unreachable); start the server first";
 
+/// The longest wait for a probe to reach everybody, in steps of 10 ms.
+const WAIT_STEPS: u32 = 3000;
+
 /// How members are brought in.
 #[derive(Clone, Copy, Debug)]
 pub struct Joining {
@@ -26,6 +29,8 @@ pub struct Joining {
 /// What joining took.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Joined {
+    /// Until every name was sent once.
+    pub sent: Duration,
     /// Until the last member was proven.
     pub elapsed: Duration,
     /// Names sent again because a member did not hear the probe.
@@ -122,6 +127,7 @@ impl Session {
         self.listening(joining.rx_threads, true, |roll| {
             let everybody: Vec<u32> = (0..self.transport.members()).collect();
             self.send_names(&everybody, joining.rate, interrupt)?;
+            let sent = Duration::from_nanos(self.clock.now() - began);
             let (mut repeated, mut best, mut best_at) = (0, 0, self.clock.now());
             while !roll.complete() {
                 self.probe(roll, interrupt)?;
@@ -142,7 +148,7 @@ impl Session {
                     self.send_names(&missing, joining.rate, interrupt)?;
                 }
             }
-            Ok(Joined { elapsed: Duration::from_nanos(self.clock.now() - began), repeated })
+            Ok(Joined { sent, elapsed: Duration::from_nanos(self.clock.now() - began), repeated })
         })
     }
 
@@ -161,11 +167,13 @@ impl Session {
     }
 
     /// Takes every member out, at a pace that leaves the target room to follow.
-    pub fn leave(&self) {
+    pub fn leave(&self, rate: f64) {
+        const GROUP: u32 = 64;
+        let pause = Duration::from_secs_f64(f64::from(GROUP) / rate.max(32_000.0));
         for member in 0..self.transport.members() {
             let _ = self.transport.leave(member);
-            if member % 64 == 63 {
-                std::thread::sleep(Duration::from_millis(2));
+            if member % GROUP == GROUP - 1 {
+                std::thread::sleep(pause);
             }
         }
     }
@@ -184,7 +192,7 @@ impl Session {
             let listen = |thread| {
                 let transport = &*self.transport;
                 let mut listener = Listener { roll, transport, run: self.run, from_round, answering };
-                let mut receiver = transport.receiver(thread, threads, self.clock)?;
+                let mut receiver = transport.receiver(thread, threads, u32::MAX, self.clock)?;
                 while !roll.stop.load(Relaxed) {
                     let heard = receiver.receive(Duration::from_millis(10), &mut listener)?;
                     roll.heard.fetch_add(heard, Relaxed);
@@ -218,7 +226,7 @@ impl Session {
     /// Two members speak, so that each of them hears the other; then waits
     /// until all have heard, or nothing has come for a while.
     fn probe(&self, roll: &Roll, interrupt: &AtomicBool) -> Result<(), String> {
-        wait_quiet(roll, 3, 500, || false);
+        wait_quiet(roll, 3, WAIT_STEPS, || false);
         let round = self.round.fetch_add(1, Relaxed);
         for sender in 0..self.transport.members().min(2) {
             let stamp = Stamp { phase: Phase::Probe, run: self.run, sender, seq: round, index: round, planned: 0 };
@@ -226,7 +234,7 @@ impl Session {
             payload::encode(&stamp, &self.transport.name(sender), 0, &mut message);
             self.transport.send(sender, &message).map_err(|error| self.explain(&error))?;
         }
-        wait_quiet(roll, 20, 500, || roll.complete() || interrupt.load(Relaxed));
+        wait_quiet(roll, 20, WAIT_STEPS, || roll.complete() || interrupt.load(Relaxed));
         stop_if(interrupt)
     }
 

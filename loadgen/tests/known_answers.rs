@@ -1,54 +1,18 @@
 //! The tool against a server whose faults are known: it must find them, in
 //! number. Times are asserted against wide bounds only.
 
-use loadgen::benchmark::{self, Benchmark, Progress};
-use loadgen::measure::{Board, Second, Watch};
+mod support;
+
+use loadgen::benchmark::{self, Benchmark};
+use loadgen::check::State;
+use loadgen::members::Sockets;
 use loadgen::mock::{Faults, Mock};
-use loadgen::plan::{Arrival, Workload};
-use loadgen::report::Report;
-use std::sync::atomic::AtomicBool;
+use loadgen::plan::Arrival;
+use loadgen::scenario::{Scenario, Script};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-struct Silent;
-
-impl Watch for Silent {
-    fn progress(&mut self, _: Duration, _: &Board, _: Option<&Second>) {}
-}
-
-impl Progress for Silent {
-    fn say(&mut self, _: &str) {}
-}
-
-fn benchmark(mock: &Mock, members: u32, senders: u32, rate: f64, seconds: u64) -> Benchmark {
-    Benchmark {
-        target: mock.address(),
-        members,
-        workload: Workload {
-            rate,
-            senders,
-            arrival: Arrival::Fixed,
-            sizes: "64".parse().unwrap(),
-            warmup: Duration::from_millis(200),
-            duration: Duration::from_secs(seconds),
-            seed: 1,
-        },
-        size_text: "64".into(),
-        drain: Duration::from_secs(5),
-        late: Duration::from_secs(1),
-        join_rate: 5000.0,
-        join_patience: Duration::from_secs(10),
-        tx_threads: 1,
-        rx_threads: 1,
-        pin: None,
-        receive_buffer: Some(1 << 20),
-        server_pid: None,
-        slos: Vec::new(),
-    }
-}
-
-fn run(benchmark: &Benchmark) -> Report {
-    benchmark::run(benchmark, &AtomicBool::new(false), &mut Silent).expect("the run ends with a report")
-}
+use support::{Silent, benchmark, run};
 
 /// Within `share` of `wanted`.
 fn near(found: u64, wanted: f64, share: f64) -> bool {
@@ -123,4 +87,113 @@ fn nobody_there_is_said_at_once() {
     drop(gone);
     let refused = benchmark::run(&nobody, &AtomicBool::new(false), &mut Silent).unwrap_err();
     assert!(refused.contains("port unreachable"), "{refused}");
+}
+
+#[test]
+fn five_milliseconds_more_are_five_milliseconds() {
+    let mock = Mock::start(Faults { delay: Duration::from_millis(5), ..Faults::default() }).unwrap();
+    let report = run(&benchmark(&mock, 10, 2, 100.0, 2));
+    let delivery = &report.latency[0];
+    let p50 = delivery.quantiles[0].ns().unwrap();
+    assert!(delivery.min.ns().unwrap() >= 5e6, "{delivery:?}");
+    assert!((5e6..60e6).contains(&p50), "{delivery:?}");
+    assert_eq!(report.traffic.complete, 200);
+}
+
+/// A busy machine can only spoil a time, never make it right: one of a few
+/// attempts must come out.
+#[test]
+fn the_slope_of_a_delay_that_grows_with_rank() {
+    let per_rank = Duration::from_micros(100);
+    let mock = Mock::start(Faults { per_rank, ..Faults::default() }).unwrap();
+    let slope = || run(&benchmark(&mock, 100, 1, 20.0, 2)).position.fit.unwrap().slope_ns;
+    let slopes: Vec<f64> = std::iter::repeat_with(slope).take(5).collect();
+    assert!(slopes.iter().any(|slope| (95e3..105e3).contains(slope)), "{slopes:?}");
+}
+
+#[test]
+fn a_stopped_server_shows_in_the_maximum() {
+    let stop = Some((Duration::from_secs(1), Duration::from_millis(500)));
+    let mock = Mock::start(Faults { stop, ..Faults::default() }).unwrap();
+    let report = run(&benchmark(&mock, 10, 2, 100.0, 3));
+    let max = report.latency[0].max.ns().unwrap();
+    assert!((0.45e9..5e9).contains(&max), "{max}");
+    assert_eq!(report.loss.lost, 0);
+    let behind =
+        report.delivery_histogram.iter().filter(|(ns, _)| *ns > 50_000_000).map(|(_, count)| count).sum::<u64>();
+    assert!(behind >= 45 * 9, "open loop: every message planned in the stop waited, {behind} copies did");
+}
+
+#[test]
+fn a_closed_loop_keeps_its_depth_and_loses_nothing() {
+    let mock = Mock::start(Faults::default()).unwrap();
+    let closed = Benchmark { in_flight: Some(4), runs: 3, ..benchmark(&mock, 20, 5, 1.0, 1) };
+    let report = run(&closed);
+    assert_eq!(report.runs.len(), 3);
+    assert!(report.traffic.sent > 100 && report.traffic.complete == report.traffic.sent, "{:?}", report.traffic);
+    assert!(report.intervals.iter().any(|interval| interval.half_width.is_some()));
+    assert_eq!((report.setup.rate, report.setup.in_flight), (None, Some(4)));
+}
+
+#[test]
+fn an_interrupt_ends_early_and_still_reports() {
+    let mock = Mock::start(Faults::default()).unwrap();
+    let long = benchmark(&mock, 10, 2, 100.0, 3600);
+    let interrupt = Arc::new(AtomicBool::new(false));
+    let flag = interrupt.clone();
+    let after = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(2));
+        flag.store(true, Ordering::Relaxed);
+    });
+    let report = benchmark::run(&long, &interrupt, &mut Silent).unwrap();
+    after.join().unwrap();
+    assert!(report.verdict.interrupted);
+    assert!(report.traffic.sent > 10 && report.traffic.complete == report.traffic.sent, "{:?}", report.traffic);
+}
+
+#[test]
+fn the_reflector_finds_a_ceiling() {
+    let mock = Mock::start(Faults::default()).unwrap();
+    let report = run(&Benchmark { calibrate: true, ..benchmark(&mock, 50, 5, 50.0, 1) });
+    assert!(report.ceiling.unwrap() > 1000.0);
+    assert_eq!(report.gates.len(), 7);
+}
+
+#[test]
+fn members_that_share_sockets_are_members_all_the_same() {
+    let mock = Mock::start(Faults { drop: 0.01, ..Faults::default() }).unwrap();
+    let shared = Benchmark { sockets: Sockets::Shared(2), rx_threads: 2, ..benchmark(&mock, 101, 10, 200.0, 2) };
+    let report = run(&shared);
+    assert!(report.setup.members_made.contains("SHARED"));
+    assert_eq!(report.traffic.expected, 400 * 100);
+    assert!(near(report.loss.lost, 400.0, 0.3), "{:?}", report.loss);
+    assert_eq!((report.integrity.unexpected, report.integrity.duplicate), (0, 0));
+}
+
+#[test]
+fn members_that_churn_do_not_count_and_cost_nothing() {
+    let mock = Mock::start(Faults::default()).unwrap();
+    let script = Script { scenario: Scenario::Churn, aside: 0.2, churn_rate: 100.0, ..Script::default() };
+    let report = run(&Benchmark { script, ..benchmark(&mock, 50, 5, 100.0, 2) });
+    assert_eq!((report.traffic.delivered, report.loss.lost), (200 * 39, 0));
+    assert!(report.integrity.aside > 200 && report.integrity.unexpected == 0, "{:?}", report.integrity);
+}
+
+#[test]
+fn members_that_do_not_read_do_not_count() {
+    let mock = Mock::start(Faults::default()).unwrap();
+    let script = Script { scenario: Scenario::Slow, aside: 0.2, ..Script::default() };
+    let report = run(&Benchmark { script, ..benchmark(&mock, 50, 5, 100.0, 1) });
+    assert_eq!((report.traffic.delivered, report.loss.lost), (100 * 39, 0));
+    assert!(report.gates.iter().all(|gate| !gate.name.contains("alive") || gate.state == State::Ok));
+}
+
+#[test]
+fn a_burst_is_a_burst() {
+    let mock = Mock::start(Faults::default()).unwrap();
+    let script = Script { scenario: Scenario::Burst, ..Script::default() };
+    let mut bursts = benchmark(&mock, 10, 2, 20.0, 2);
+    bursts.workload.arrival = Arrival::Poisson;
+    let report = run(&Benchmark { script, ..bursts });
+    assert_eq!((report.setup.arrival.as_str(), report.traffic.sent), ("burst:20@1000", 40));
 }

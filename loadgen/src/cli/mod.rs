@@ -1,9 +1,10 @@
 //! The command line: parses, runs, prints, and turns the result into an exit
 //! code. Results on stdout, everything else on stderr.
 
+mod calibrate;
 mod run;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 /// Measures a fan-out: many members, each message to all of them.
 ///
@@ -19,14 +20,26 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Join members, send by a schedule, report what every one of them received.
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
+    /// What this generator can receive on this machine, from a reflector that only sends.
+    Calibrate(calibrate::CalibrateArgs),
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
 }
 
 /// Runs the program and returns its exit code.
 pub fn main() -> u8 {
     let cli = Cli::parse();
     let result = match cli.command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("loadgen: {error}");

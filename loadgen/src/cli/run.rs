@@ -1,25 +1,19 @@
 //! `loadgen run`.
 
+use super::Output;
 use crate::benchmark::{self, Benchmark};
 use crate::measure::{Board, Second, Watch};
+use crate::members::Sockets;
 use crate::plan::{Arrival, Sizes, Workload};
 use crate::report::{self, Report, Slo};
+use crate::scenario::{Scenario, Script};
 use crate::units::{parse_bytes, parse_count, parse_duration, parse_scaled, show_count, show_ns};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-
-/// How results are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Output {
-    /// For people.
-    Text,
-    /// For programs: one object, the shape given by `schema`.
-    Json,
-}
 
 #[derive(Args)]
 pub(super) struct RunArgs {
@@ -38,6 +32,10 @@ pub(super) struct RunArgs {
     /// Messages per second of all senders together, as 200 or 2k.
     #[arg(long, default_value = "200", value_parser = parse_scaled)]
     rate: f64,
+
+    /// Closed loop: keep W messages outstanding instead of following --rate.
+    #[arg(long, value_name = "W", value_parser = parse_count, conflicts_with = "rate")]
+    in_flight: Option<u32>,
 
     /// When messages come: poisson, fixed, burst:COUNT@MS (--rate is ignored by burst).
     #[arg(long, default_value = "poisson")]
@@ -59,6 +57,14 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "TIME", default_value = "8s", value_parser = parse_duration)]
     duration: Duration,
 
+    /// Measure so often, each time with the next seed, and give confidence intervals.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_count)]
+    runs: u32,
+
+    /// Do not find out first what the generator can receive here (half a second).
+    #[arg(long)]
+    no_calibrate: bool,
+
     /// How long copies are waited for after the last message, at most.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     drain: Duration,
@@ -67,9 +73,30 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
     late: Duration,
 
-    /// Joins per second.
-    #[arg(long, value_name = "RATE", default_value = "5k", value_parser = parse_scaled)]
-    join_rate: f64,
+    /// Joins per second; 5k, or 200k for --scenario storm.
+    #[arg(long, value_name = "RATE", value_parser = parse_scaled)]
+    join_rate: Option<f64>,
+
+    /// What goes on besides messages.
+    #[arg(long, value_enum, default_value = "steady")]
+    scenario: Scenario,
+
+    /// Share of the members that churn or do not read, where the scenario has such, in percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 10.0)]
+    aside: f64,
+
+    /// Leaves and joins per second, for --scenario churn and soak.
+    #[arg(long, value_name = "RATE", default_value = "50", value_parser = parse_scaled)]
+    churn_rate: f64,
+
+    /// How long the server is stopped, for --scenario stall.
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = parse_duration)]
+    stall: Duration,
+
+    /// How members are made: auto, per-client (up to 16,000), shared:K (K sockets, an address
+    /// 127.x.y.z per member, up to 1,000,000, never to be compared with per-client).
+    #[arg(long, value_name = "KIND", default_value = "auto")]
+    sockets: Sockets,
 
     /// Sending threads.
     #[arg(long, value_name = "N", default_value = "1", value_parser = parse_count)]
@@ -111,14 +138,25 @@ impl RunArgs {
             duration: self.duration,
             seed: self.seed,
         };
+        let script = Script {
+            scenario: self.scenario,
+            aside: (self.aside / 100.0).clamp(0.0, 1.0),
+            churn_rate: self.churn_rate.max(0.001),
+            stall: self.stall,
+        };
         let benchmark = Benchmark {
             target: self.target,
             members: self.clients,
+            sockets: self.sockets,
+            script,
             workload,
+            in_flight: self.in_flight,
+            runs: self.runs,
+            calibrate: !self.no_calibrate,
             size_text: self.size.clone(),
             drain: self.drain,
             late: self.late,
-            join_rate: self.join_rate,
+            join_rate: self.join_rate.unwrap_or_else(|| script.join_rate()),
             join_patience: Duration::from_secs(10),
             tx_threads: self.tx_threads,
             rx_threads: self.rx_threads,
@@ -133,7 +171,7 @@ impl RunArgs {
 }
 
 /// Runs and prints; the exit code, or what was wrong.
-pub(super) fn run(args: RunArgs) -> Result<u8, String> {
+pub(super) fn run(args: &RunArgs) -> Result<u8, String> {
     let benchmark = args.benchmark()?;
     let interrupt = interrupt_flag()?;
     let report = benchmark::run(&benchmark, &interrupt, &mut Lines::default())?;

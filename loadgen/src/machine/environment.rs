@@ -79,6 +79,12 @@ impl CoreTime {
         Self { total: fields.iter().take(8).sum(), steal: fields.get(7).copied().unwrap_or(0) }
     }
 
+    /// Moves on by what passed between two other moments.
+    pub fn advance(&mut self, from: &Self, to: &Self) {
+        self.total += to.total.saturating_sub(from.total);
+        self.steal += to.steal.saturating_sub(from.steal);
+    }
+
     /// Share stolen since `before`, 0..1.
     pub fn stolen_since(&self, before: &Self) -> f64 {
         let total = self.total.saturating_sub(before.total);

@@ -16,6 +16,16 @@ pub struct Sample {
     pub rss_bytes: u64,
 }
 
+impl Sample {
+    /// Moves on by what was used between two other moments; the memory is the last one's.
+    pub fn advance(&mut self, from: &Self, to: &Self) {
+        self.cpu_ns += to.cpu_ns.saturating_sub(from.cpu_ns);
+        self.user_ticks += to.user_ticks.saturating_sub(from.user_ticks);
+        self.system_ticks += to.system_ticks.saturating_sub(from.system_ticks);
+        self.rss_bytes = to.rss_bytes;
+    }
+}
+
 /// Looks at a process; says why when it cannot.
 pub fn sample(pid: u32) -> Result<Sample, String> {
     let missing = |what: &str| format!("cannot read {what} of process {pid}: is it running, and yours to look at?");

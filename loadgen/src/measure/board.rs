@@ -1,7 +1,9 @@
 //! What the threads of one measurement share: counters and two flags. Atomics
 //! only; nothing here waits.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::thread::Thread;
 
 /// Shared by sending, receiving and reporting threads.
 pub struct Board {
@@ -10,7 +12,11 @@ pub struct Board {
     expected: u32,
     sent: AtomicU64,
     received: AtomicU64,
+    distinct: AtomicU64,
+    /// The sending thread that waits for complete messages, in closed loop.
+    waiting: OnceLock<Thread>,
     stop_sending: AtomicBool,
+    sending_over: AtomicBool,
     stop_receiving: AtomicBool,
 }
 
@@ -22,14 +28,33 @@ impl Board {
             expected,
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
+            distinct: AtomicU64::new(0),
+            waiting: OnceLock::new(),
             stop_sending: AtomicBool::new(false),
+            sending_over: AtomicBool::new(false),
             stop_receiving: AtomicBool::new(false),
         }
     }
 
     /// Counts one distinct copy of a message; returns how many were before it.
     pub fn count_copy(&self, message: usize) -> u32 {
-        self.copies[message].fetch_add(1, Relaxed)
+        let before = self.copies[message].fetch_add(1, Relaxed);
+        if before + 1 == self.expected
+            && let Some(sender) = self.waiting.get()
+        {
+            sender.unpark();
+        }
+        before
+    }
+
+    /// The calling thread wants to be woken by each complete message.
+    pub fn wake_me(&self) {
+        let _ = self.waiting.set(std::thread::current());
+    }
+
+    /// Whether everybody has got a message.
+    pub fn is_complete(&self, message: usize) -> bool {
+        self.copies(message) >= self.expected
     }
 
     /// Distinct copies of a message that have arrived.
@@ -52,21 +77,21 @@ impl Board {
         self.sent.load(Relaxed)
     }
 
-    /// Counts copies, duplicates and all, that a receiving thread took.
-    pub fn count_received(&self, copies: u64) {
-        self.received.fetch_add(copies, Relaxed);
+    /// Counts what a receiving thread took: datagrams of any kind, and the
+    /// distinct copies of this run's messages among them.
+    pub fn count_received(&self, datagrams: u64, distinct: u64) {
+        self.received.fetch_add(datagrams, Relaxed);
+        self.distinct.fetch_add(distinct, Relaxed);
     }
 
-    /// Copies taken by all receiving threads.
+    /// Datagrams taken by all receiving threads.
     pub fn received(&self) -> u64 {
         self.received.load(Relaxed)
     }
 
     /// Whether every copy of every sent message is here.
     pub fn complete(&self) -> bool {
-        let expected = self.sent() * u64::from(self.expected);
-        self.received() >= expected
-            && self.copies.iter().map(|copies| u64::from(copies.load(Relaxed))).sum::<u64>() >= expected
+        self.distinct.load(Relaxed) >= self.sent() * u64::from(self.expected)
     }
 
     /// Ends sending; what is under way is still received.
@@ -77,6 +102,16 @@ impl Board {
     /// Whether sending was ended.
     pub fn sending_stopped(&self) -> bool {
         self.stop_sending.load(Relaxed)
+    }
+
+    /// The sending threads have ended.
+    pub fn end_sending(&self) {
+        self.sending_over.store(true, Relaxed);
+    }
+
+    /// Whether the sending threads have ended, or will at once.
+    pub fn sending_over(&self) -> bool {
+        self.sending_over.load(Relaxed) || self.sending_stopped()
     }
 
     /// Ends receiving.

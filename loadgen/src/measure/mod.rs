@@ -2,7 +2,10 @@
 //! is merged. Sending and receiving threads share nothing but a [`Board`].
 
 mod board;
+mod calibrate;
+mod closed;
 mod collect;
+mod disturb;
 mod histograms;
 mod outcome;
 mod position;
@@ -11,7 +14,9 @@ mod rx;
 mod tx;
 
 pub use board::Board;
+pub use calibrate::{Ceiling, calibrate};
 pub use collect::{Collector, Second};
+pub use disturb::Disturbance;
 pub use histograms::{Latency, SAMPLES_PER_TAIL, supported};
 pub use outcome::{ClientTail, Measurement, ThreadLoad};
 pub use position::{Fit, PositionPoint, Positions};
@@ -31,6 +36,12 @@ pub struct Settings {
     pub run: u32,
     /// How many members send.
     pub senders: u32,
+    /// The members whose copies count and who send: those below this number.
+    pub counted: u32,
+    /// The members that read: those below this number.
+    pub reading: u32,
+    /// What is done to the target or to members meanwhile.
+    pub disturbance: Option<Disturbance>,
     /// Sending threads.
     pub tx_threads: u32,
     /// Receiving threads.
@@ -39,6 +50,10 @@ pub struct Settings {
     pub pin: Option<usize>,
     /// A copy later than this after its planned time counts as late too.
     pub late: Duration,
+    /// Messages come from outside, not from a member: calibrating.
+    pub reflected: bool,
+    /// Closed loop: so many messages outstanding, instead of the plan's times.
+    pub in_flight: Option<u32>,
     /// How long after the last message copies are waited for, at most.
     pub drain_max: Duration,
 }
@@ -64,7 +79,7 @@ pub fn measure(
     interrupt: &AtomicBool,
     watch: &mut dyn Watch,
 ) -> Result<Measurement, String> {
-    let board = Board::new(plan.slots.len(), transport.members().saturating_sub(1));
+    let board = Board::new(plan.slots.len(), settings.counted.saturating_sub(1));
     let start = clock.now() + 50_000_000;
     let mut collector = Collector::new(settings.rx_threads, start + plan.warmup_ns, start + plan.end_ns);
     std::thread::scope(|scope| {
@@ -77,8 +92,14 @@ pub fn measure(
         collector.close_own_port();
         let senders: Vec<_> = (0..settings.tx_threads)
             .map(|thread| tx::Job { transport: &**transport, plan, settings, board: &board, clock, start, thread })
-            .map(|job| scope.spawn(move || tx::run(&job)))
+            .map(|job| {
+                scope.spawn(move || if settings.in_flight.is_some() { closed::run(&job) } else { tx::run(&job) })
+            })
             .collect();
+        if let Some(disturbance) = &settings.disturbance {
+            let (board, members) = (&board, settings.counted..transport.members());
+            scope.spawn(move || disturbance.run(&**transport, members, board, clock, start + plan.warmup_ns));
+        }
         while !senders.iter().all(|sender| sender.is_finished()) {
             std::thread::sleep(Duration::from_millis(100));
             if interrupt.load(Ordering::Relaxed) {
@@ -87,12 +108,14 @@ pub fn measure(
             let elapsed = Duration::from_nanos(clock.now().saturating_sub(start));
             watch.progress(elapsed, &board, collector.collect());
         }
+        board.end_sending();
         let sent = senders.into_iter().map(join).collect::<Result<Vec<_>, _>>()?;
         drain(&board, settings, &mut collector);
         board.stop_receiving();
         let received = receivers.into_iter().map(join).collect::<Result<Vec<_>, _>>()?;
         collector.collect();
-        Ok(outcome::merge(plan, settings, &board, start, sent, received, collector))
+        let followed = outcome::followed(plan, &sent);
+        Ok(outcome::merge(&followed, settings, &board, start, sent, received, collector))
     })
 }
 

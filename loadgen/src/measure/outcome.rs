@@ -3,8 +3,9 @@
 use super::rx::Received;
 use super::tx::Sent;
 use super::{Board, Collector, Integrity, Latency, Positions, Second, Settings};
-use crate::plan::Plan;
+use crate::plan::{Plan, Slot};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// What one thread of the generator used while measuring.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,12 @@ pub struct ThreadLoad {
 }
 
 impl ThreadLoad {
+    fn add(&mut self, other: &Self) {
+        self.wall_ns += other.wall_ns;
+        self.cpu_ns += other.cpu_ns;
+        self.waiting_ns += other.waiting_ns;
+    }
+
     /// Share of the time that it was busy or wanted to be, 0..1.
     pub fn share(&self) -> f64 {
         if self.wall_ns == 0 { 0.0 } else { (self.cpu_ns + self.waiting_ns) as f64 / self.wall_ns as f64 }
@@ -58,6 +65,8 @@ pub struct Measurement {
     pub sending_ns: u64,
     /// Distinct copies delivered, those of the warm-up included.
     pub copies_with_warmup: u64,
+    /// Messages went out as others were complete, not at planned times.
+    pub closed: bool,
     /// Whether it was interrupted.
     pub interrupted: bool,
     /// Counts of copies.
@@ -83,6 +92,36 @@ pub struct Measurement {
 }
 
 impl Measurement {
+    /// Takes another run of the same workload in; of each client the worse tail stays.
+    pub fn pool(&mut self, other: &Self) {
+        self.planned += other.planned;
+        self.sent += other.sent;
+        self.complete += other.complete;
+        self.unseen += other.unseen;
+        self.expected += other.expected;
+        self.duration_ns += other.duration_ns;
+        self.sending_ns += other.sending_ns;
+        self.copies_with_warmup += other.copies_with_warmup;
+        self.interrupted |= other.interrupted;
+        self.integrity.add(&other.integrity);
+        self.delivery.add(&other.delivery);
+        self.last_receiver.add(&other.last_receiver);
+        self.spread.add(&other.spread);
+        self.lag.add(&other.lag);
+        self.positions.add(&other.positions);
+        for (client, more) in self.clients.iter_mut().zip(&other.clients) {
+            client.copies += more.copies;
+            client.p99_ns = client.p99_ns.max(more.p99_ns);
+        }
+        let next = self.seconds.last().map_or(0, |second| second.second + 1);
+        self.seconds
+            .extend(other.seconds.iter().map(|second| Second { second: next + second.second, ..second.clone() }));
+        for (thread, more) in self.threads.iter_mut().zip(&other.threads) {
+            thread.add(more);
+        }
+        self.send_error = self.send_error.take().or_else(|| other.send_error.clone());
+    }
+
     /// Copies that did not come.
     pub fn lost(&self) -> u64 {
         self.expected.saturating_sub(self.integrity.delivered)
@@ -99,6 +138,17 @@ impl Measurement {
     }
 }
 
+/// The plan as it was followed: in closed loop the times are those of sending.
+pub(super) fn followed<'a>(plan: &'a Plan, sent: &[Sent]) -> Cow<'a, Plan> {
+    match sent {
+        [closed] if !closed.times.is_empty() => {
+            let timed = plan.slots.iter().zip(&closed.times).map(|(slot, at)| Slot { at: *at, ..*slot });
+            Cow::Owned(Plan { slots: timed.collect(), measured_from: closed.measured_from, ..*plan })
+        }
+        _ => Cow::Borrowed(plan),
+    }
+}
+
 pub(super) fn merge(
     plan: &Plan,
     settings: &Settings,
@@ -109,7 +159,7 @@ pub(super) fn merge(
     mut collector: Collector,
 ) -> Measurement {
     collector.finish();
-    let sending = Sending::merge(plan, settings, sent);
+    let sending = Sending::merge(plan, sent);
     let mut result = Measurement {
         planned: 0,
         sent: 0,
@@ -120,6 +170,7 @@ pub(super) fn merge(
         duration_ns: sending.until_ns.saturating_sub(plan.warmup_ns),
         sending_ns: sending.until_ns,
         copies_with_warmup: (0..plan.slots.len()).map(|index| u64::from(board.copies(index))).sum(),
+        closed: settings.in_flight.is_some(),
         interrupted: sending.until_ns < plan.end_ns,
         integrity: Integrity::default(),
         delivery: collector.total,
@@ -158,7 +209,7 @@ struct Sending {
 }
 
 impl Sending {
-    fn merge(plan: &Plan, settings: &Settings, sent: Vec<Sent>) -> Self {
+    fn merge(plan: &Plan, sent: Vec<Sent>) -> Self {
         let mut all = Self { lag: Latency::default(), failed: Vec::new(), error: None, until_ns: plan.end_ns };
         all.until_ns = sent.iter().map(|sent| sent.until_ns).min().unwrap_or(plan.end_ns);
         for sent in sent {
@@ -166,7 +217,6 @@ impl Sending {
             all.failed.extend(sent.failed);
             all.error = all.error.or(sent.error);
         }
-        debug_assert!(settings.tx_threads > 0);
         all.failed.sort_unstable();
         all
     }

@@ -27,6 +27,8 @@ pub struct Integrity {
     pub unexpected: u64,
     /// Texts of the relay: joins, leaves, answers.
     pub notices: u64,
+    /// What came to members that are set aside (they churn): not looked at.
+    pub aside: u64,
 }
 
 impl Integrity {
@@ -39,8 +41,12 @@ impl Integrity {
         self.corrupt += other.corrupt;
         self.unexpected += other.unexpected;
         self.notices += other.notices;
+        self.aside += other.aside;
     }
 }
+
+/// Above so many members no histogram per client is kept: 1.7 KB each.
+const CLIENT_HISTOGRAMS_MAX: u32 = 100_000;
 
 /// The state of one receiving thread.
 pub(super) struct Recorder<'a> {
@@ -52,6 +58,7 @@ pub(super) struct Recorder<'a> {
     members: u32,
     messages: usize,
     late_ns: u64,
+    reflected: bool,
     /// A bit per (member, message): it has that copy.
     seen: Vec<u64>,
     words: usize,
@@ -62,19 +69,15 @@ pub(super) struct Recorder<'a> {
     pub(super) clients: Vec<Histogram<u32>>,
     pub(super) positions: Positions,
     pub(super) integrity: Integrity,
+    /// Distinct copies, those of the warm-up included.
+    pub(super) distinct: u64,
     interval: Box<Interval>,
     port: Port,
 }
 
 impl<'a> Recorder<'a> {
-    pub(super) fn new(
-        board: &'a Board,
-        plan: &Plan,
-        settings: &Settings,
-        members: u32,
-        thread: u32,
-        port: Port,
-    ) -> Self {
+    pub(super) fn new(board: &'a Board, plan: &Plan, settings: &Settings, thread: u32, port: Port) -> Self {
+        let members = settings.counted;
         let own = (thread..members).step_by(settings.rx_threads as usize).count();
         let messages = plan.slots.len();
         let words = messages.div_ceil(64);
@@ -88,14 +91,16 @@ impl<'a> Recorder<'a> {
             members,
             messages,
             late_ns: settings.late.as_nanos() as u64,
+            reflected: settings.reflected,
             seen: vec![0; own * words],
             words,
             highest: vec![0; own * settings.senders as usize],
             first: vec![u64::MAX; messages],
             last: vec![0; messages],
-            clients: vec![client; own],
+            clients: vec![client; if members > CLIENT_HISTOGRAMS_MAX { 0 } else { own }],
             positions: Positions::new(board.expected()),
             integrity: Integrity::default(),
+            distinct: 0,
             interval: port.fresh(),
             port,
         }
@@ -138,6 +143,7 @@ impl<'a> Recorder<'a> {
             return;
         }
         *word |= bit;
+        self.distinct += 1;
         let highest = &mut self.highest[own * self.senders as usize + stamp.sender as usize];
         let reordered = stamp.seq < *highest;
         *highest = (*highest).max(stamp.seq + 1);
@@ -154,7 +160,9 @@ impl<'a> Recorder<'a> {
         self.integrity.late += u64::from(latency > self.late_ns);
         self.first[index] = self.first[index].min(now);
         self.last[index] = self.last[index].max(now);
-        self.clients[own].saturating_record(latency.max(1_000));
+        if let Some(client) = self.clients.get_mut(own) {
+            client.saturating_record(latency.max(1_000));
+        }
         self.positions.record(place, latency);
         self.interval.latency.record(latency);
     }
@@ -163,12 +171,16 @@ impl<'a> Recorder<'a> {
         stamp.run == self.run
             && (stamp.index as usize) < self.messages
             && stamp.sender < self.senders
-            && sender_member(stamp.sender, self.senders, self.members) != member
+            && (self.reflected || sender_member(stamp.sender, self.senders, self.members) != member)
     }
 }
 
 impl Sink for Recorder<'_> {
     fn take(&mut self, member: u32, now: u64, bytes: &[u8]) {
+        if member >= self.members {
+            self.integrity.aside += 1;
+            return;
+        }
         match payload::decode(bytes) {
             Content::Stamped(stamp) if stamp.phase == Phase::Probe && stamp.run == self.run => {}
             Content::Stamped(stamp) => self.message(member, now, &stamp),

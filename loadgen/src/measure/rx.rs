@@ -38,18 +38,17 @@ pub(super) fn run(job: &Job<'_>, port: Port) -> Result<Received, String> {
     const WAIT: Duration = Duration::from_millis(20);
     let settings = job.settings;
     threads::settle(&format!("loadgen-rx{}", job.thread), settings.pin, settings.tx_threads + job.thread);
-    let receiver = job.transport.receiver(job.thread, settings.rx_threads, job.clock);
+    let receiver = job.transport.receiver(job.thread, settings.rx_threads, settings.reading, job.clock);
     let mut receiver = receiver.map_err(|error| format!("cannot receive: {error}"))?;
-    let members = job.transport.members();
-    let mut recorder = Recorder::new(job.board, job.plan, settings, members, job.thread, port);
+    let mut recorder = Recorder::new(job.board, job.plan, settings, job.thread, port);
     let mut meter = Meter::new(job.start + job.plan.warmup_ns, job.start + job.plan.end_ns);
     while !job.board.receiving_stopped() {
-        let before = recorder.integrity.delivered;
+        let before = recorder.distinct;
         let datagrams = receiver.receive(WAIT, &mut recorder).map_err(|error| format!("cannot receive: {error}"))?;
-        job.board.count_received(datagrams);
+        job.board.count_received(datagrams, recorder.distinct - before);
         let now = job.clock.now();
         recorder.tick(now);
-        meter.look(now, recorder.integrity.delivered > before);
+        meter.look(now);
     }
     recorder.finish(job.clock.now());
     Ok(Received {
@@ -76,8 +75,8 @@ impl Meter {
         Self { begin, end, at_begin: None, at_end: None }
     }
 
-    fn look(&mut self, now: u64, measuring: bool) {
-        if self.at_begin.is_none() && (now >= self.begin || measuring) {
+    fn look(&mut self, now: u64) {
+        if self.at_begin.is_none() && now >= self.begin {
             self.at_begin = Some((now, threads::usage()));
         }
         if self.at_end.is_none() && now >= self.end {

@@ -37,6 +37,10 @@ pub(super) struct Sent {
     pub error: Option<String>,
     /// The plan was followed up to this time (ns from its start).
     pub until_ns: u64,
+    /// Closed loop: when each message went out (ns from the start).
+    pub times: Vec<u64>,
+    /// Closed loop: the first message that counts.
+    pub measured_from: usize,
 }
 
 /// Sends this thread's share of the plan.
@@ -44,8 +48,7 @@ pub(super) fn run(job: &Job<'_>) -> Result<Sent, String> {
     let settings = job.settings;
     threads::settle(&format!("loadgen-tx{}", job.thread), settings.pin, job.thread);
     threads::precise_sleep();
-    let members = job.transport.members();
-    let member_of = |sender| sender_member(sender, settings.senders, members);
+    let member_of = |sender| sender_member(sender, settings.senders, settings.counted);
     let names: Vec<String> = (0..settings.senders).map(|sender| job.transport.name(member_of(sender))).collect();
     let mut sent = Sent { until_ns: job.plan.end_ns, ..Sent::default() };
     let mut message = Vec::with_capacity(payload::MESSAGE_BYTES_MAX);

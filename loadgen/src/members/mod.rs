@@ -3,11 +3,89 @@
 
 pub mod limits;
 pub mod plain;
+pub mod shared;
 pub mod udp;
 
 use crate::clock::Clock;
 use std::io;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// How members are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sockets {
+    /// A socket each up to 16,000 members, 16 shared ones beyond.
+    Auto,
+    /// A socket each.
+    PerClient,
+    /// So many sockets for all.
+    Shared(u32),
+}
+
+impl FromStr for Sockets {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "per-client" => Ok(Self::PerClient),
+            _ => {
+                let count = text.strip_prefix("shared:").and_then(|count| count.parse().ok());
+                count.map(Self::Shared).ok_or_else(|| format!("`{text}`: write auto, per-client or shared:16"))
+            }
+        }
+    }
+}
+
+impl Sockets {
+    const AUTO_SHARED: u32 = 16;
+
+    /// How many sockets are shared by `members`; `None`: a socket each.
+    fn shared(self, members: u32) -> Option<u32> {
+        match self {
+            Self::Auto => (members > udp::MEMBERS_MAX).then_some(Self::AUTO_SHARED),
+            Self::PerClient => None,
+            Self::Shared(count) => Some(count),
+        }
+    }
+
+    /// Whether that many members, received by so many threads, can be made.
+    pub fn fits(self, members: u32, rx_threads: u32) -> bool {
+        match self.shared(members) {
+            None => members <= udp::MEMBERS_MAX,
+            // A member's thread must be its socket's thread.
+            Some(count) => {
+                members <= shared::MEMBERS_MAX
+                    && (1..=shared::SOCKETS_MAX).contains(&count)
+                    && count % rx_threads.max(1) == 0
+            }
+        }
+    }
+
+    /// What would fit.
+    pub fn bounds(self, rx_threads: u32) -> String {
+        match self {
+            Self::PerClient => {
+                format!("--sockets per-client takes at most {} members; try --sockets shared:16", udp::MEMBERS_MAX)
+            }
+            _ => format!(
+                "shared sockets take at most {} members on 1 to {} sockets, a multiple of --rx-threads ({rx_threads})",
+                shared::MEMBERS_MAX,
+                shared::SOCKETS_MAX
+            ),
+        }
+    }
+
+    /// Opens plain members towards `target`.
+    pub fn open(self, target: SocketAddr, members: u32, rcvbuf: Option<usize>) -> Result<Arc<dyn Transport>, String> {
+        Ok(match self.shared(members) {
+            None => Arc::new(udp::PerClient::open(target, members, rcvbuf)?),
+            Some(count) => Arc::new(shared::Shared::open(target, members, count, rcvbuf)?),
+        })
+    }
+}
 
 /// Takes what a member received. Called on the receiving thread, once per copy.
 pub trait Sink {
@@ -42,10 +120,11 @@ pub trait Transport: Send + Sync {
     }
 
     /// The receiving half for the members `thread`, `thread + threads`, ...
-    fn receiver(&self, thread: u32, threads: u32, clock: Clock) -> io::Result<Box<dyn Receiver>>;
+    /// Those at or above `reading` are not read.
+    fn receiver(&self, thread: u32, threads: u32, reading: u32, clock: Clock) -> io::Result<Box<dyn Receiver>>;
 
-    /// The local UDP ports, by which /proc tells what the kernel dropped here.
-    fn udp_ports(&self) -> Vec<u16>;
+    /// Where each member is reached; empty where that is not UDP.
+    fn addresses(&self) -> Vec<SocketAddr>;
 
     /// What a report must say about how members were made.
     fn label(&self) -> String;

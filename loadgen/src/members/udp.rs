@@ -16,7 +16,7 @@ use std::time::Duration;
 pub const MEMBERS_MAX: u32 = 16_000;
 
 /// Longer than any datagram that is relayed, so that a long one shows as damaged.
-const DATAGRAM_BYTES: usize = 2048;
+pub(super) const DATAGRAM_BYTES: usize = 2048;
 const EVENTS: usize = 1024;
 /// Datagrams per visit: one is usual, a few come when the target coalesces.
 const BATCH: usize = 16;
@@ -95,9 +95,9 @@ impl Transport for PerClient {
         }
     }
 
-    fn receiver(&self, thread: u32, threads: u32, clock: Clock) -> io::Result<Box<dyn Receiver>> {
+    fn receiver(&self, thread: u32, threads: u32, reading: u32, clock: Clock) -> io::Result<Box<dyn Receiver>> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        for member in (thread..self.members()).step_by(threads as usize) {
+        for member in (thread..reading.min(self.members())).step_by(threads as usize) {
             epoll.add(
                 self.socket(member),
                 EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, u64::from(member)),
@@ -113,8 +113,8 @@ impl Transport for PerClient {
         }))
     }
 
-    fn udp_ports(&self) -> Vec<u16> {
-        self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).map(|address| address.port()).collect()
+    fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
     }
 
     fn label(&self) -> String {

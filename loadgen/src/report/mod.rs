@@ -2,16 +2,19 @@
 //! form is made from, so that a saved run reports like a fresh one.
 
 mod figure;
+mod runs;
 mod slo;
 mod text;
 
 pub use figure::Figure;
+pub use runs::{Interval, RunFigures, intervals};
 pub use slo::Slo;
 pub use text::print;
 
 use crate::check::{self, Gate, State};
 use crate::machine::environment::Environment;
 use crate::measure::{Fit, Integrity, Latency, Measurement, PositionPoint, Second, ThreadLoad, supported};
+use crate::session::Joined;
 use serde::{Deserialize, Serialize};
 
 /// Version of the JSON's shape; grows when a reader must know.
@@ -47,6 +50,12 @@ pub struct Report {
     pub server: Option<Server>,
     /// The generator's receiving threads.
     pub threads: Vec<ThreadLoad>,
+    /// What each run found, in order.
+    pub runs: Vec<RunFigures>,
+    /// Means over the runs.
+    pub intervals: Vec<Interval>,
+    /// What the generator can receive on this machine, in copies per second.
+    pub ceiling: Option<f64>,
     /// The self-check.
     pub gates: Vec<Gate>,
     /// Second by second.
@@ -94,8 +103,12 @@ pub struct Setup {
     pub members_made: String,
     /// Members that send.
     pub senders: u32,
-    /// Messages per second, as planned.
-    pub rate: f64,
+    /// Messages per second, as planned; null in closed loop.
+    pub rate: Option<f64>,
+    /// Messages outstanding, in closed loop.
+    pub in_flight: Option<u32>,
+    /// What went on besides messages.
+    pub scenario: String,
     /// Arrival process.
     pub arrival: String,
     /// Sizes and weights.
@@ -113,10 +126,19 @@ pub struct Setup {
 /// How members came in.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JoinFigures {
+    /// Until every name was sent once, in ns.
+    pub sent_ns: u64,
     /// Until all were proven, in ns.
     pub elapsed_ns: u64,
     /// Names sent again.
     pub repeated: u64,
+}
+
+impl From<Joined> for JoinFigures {
+    fn from(joined: Joined) -> Self {
+        let ns = |duration: std::time::Duration| duration.as_nanos() as u64;
+        Self { sent_ns: ns(joined.sent), elapsed_ns: ns(joined.elapsed), repeated: joined.repeated }
+    }
 }
 
 /// Messages and copies of the measure phase.
@@ -271,6 +293,8 @@ pub struct Context {
     pub name_of: fn(u32) -> String,
     /// Objectives.
     pub slos: Vec<Slo>,
+    /// What each run found.
+    pub runs: Vec<RunFigures>,
 }
 
 impl Report {
@@ -293,6 +317,9 @@ impl Report {
             position: Position { fit: run.positions.fit(), points: run.positions.points() },
             server: context.server,
             threads: run.threads.clone(),
+            intervals: intervals(&context.runs),
+            runs: context.runs,
+            ceiling: context.around.ceiling,
             gates,
             seconds: run.seconds.clone(),
             delivery_histogram: run.delivery.pairs(),

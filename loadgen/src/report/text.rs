@@ -1,6 +1,6 @@
 //! The report as people read it, in the order of what matters first.
 
-use super::{QUANTILES, Report, Row, Server};
+use super::{Interval, QUANTILES, Report, Row, Server, Setup};
 use crate::check::State;
 use crate::units::{show_bytes, show_count, show_ns, show_scaled};
 use std::fmt::{self, Write};
@@ -17,6 +17,7 @@ pub fn print(report: &Report, out: &mut impl Write) -> fmt::Result {
         Some(server) => print_server(server, report.setup.members, out)?,
         None => writeln!(out, "server      not looked at (--server-pid PID tells its CPU per copy)")?,
     }
+    runs(report, out)?;
     gates(report, out)?;
     environment(report, out)
 }
@@ -39,12 +40,11 @@ fn traffic(report: &Report, out: &mut impl Write) -> fmt::Result {
     let (setup, traffic) = (&report.setup, &report.traffic);
     writeln!(
         out,
-        "workload    {} members ({}), {} senders, {} msg/s {}, {} bytes, {} after {} warm-up, seed {}",
+        "workload    {} members ({}), {} senders, {}, {} bytes, {} after {} warm-up, seed {}",
         show_count(setup.members.into()),
         setup.members_made,
         show_count(setup.senders.into()),
-        show_scaled(setup.rate),
-        setup.arrival,
+        pace(setup),
         setup.size,
         show_ns(setup.duration_ns as f64),
         show_ns(setup.warmup_ns as f64),
@@ -52,8 +52,10 @@ fn traffic(report: &Report, out: &mut impl Write) -> fmt::Result {
     )?;
     writeln!(
         out,
-        "joined      all {} proven in {}, {} names sent again",
+        "scenario    {}\njoined      all {} names sent in {}, all proven in {}, {} sent again",
+        setup.scenario,
         show_count(setup.members.into()),
+        show_ns(report.join.sent_ns as f64),
         show_ns(report.join.elapsed_ns as f64),
         show_count(report.join.repeated),
     )?;
@@ -74,6 +76,14 @@ fn traffic(report: &Report, out: &mut impl Write) -> fmt::Result {
         show_count(traffic.expected),
         show_scaled(traffic.delivered_per_second),
     )
+}
+
+/// `200 msg/s poisson`, or `16 messages in flight`.
+fn pace(setup: &Setup) -> String {
+    match (setup.in_flight, setup.rate) {
+        (Some(depth), _) => format!("{depth} messages in flight (closed loop)"),
+        (None, rate) => format!("{} msg/s {}", show_scaled(rate.unwrap_or(0.0)), setup.arrival),
+    }
 }
 
 fn integrity(report: &Report, out: &mut impl Write) -> fmt::Result {
@@ -162,6 +172,27 @@ fn print_server(server: &Server, members: u32, out: &mut impl Write) -> fmt::Res
     )
 }
 
+fn runs(report: &Report, out: &mut impl Write) -> fmt::Result {
+    if report.runs.len() < 2 {
+        return Ok(());
+    }
+    writeln!(out, "runs        {} pooled above; mean and 95 % confidence interval over runs:", report.runs.len())?;
+    for interval in &report.intervals {
+        let show = |value: f64| show_by_name(interval, value);
+        let width = interval.half_width.map_or("-".into(), show);
+        writeln!(out, "  {:<22}{:>12} +- {:<12} ({} runs)", interval.name, show(interval.mean), width, interval.runs)?;
+    }
+    Ok(())
+}
+
+fn show_by_name(interval: &Interval, value: f64) -> String {
+    match interval.name.as_str() {
+        "loss" => format!("{:.4} %", value * 100.0),
+        name if name.ends_with("copies/s") => show_scaled(value),
+        _ => show_ns(value),
+    }
+}
+
 fn gates(report: &Report, out: &mut impl Write) -> fmt::Result {
     writeln!(out, "self-check")?;
     for gate in &report.gates {
@@ -172,7 +203,12 @@ fn gates(report: &Report, out: &mut impl Write) -> fmt::Result {
         };
         writeln!(out, "  {state:<8}{:<26}{:<18}{}", gate.name, gate.value, gate.bounds)?;
     }
-    Ok(())
+    match report.ceiling {
+        Some(ceiling) => {
+            writeln!(out, "  this generator can receive about {} copies/s on this machine", show_scaled(ceiling))
+        }
+        None => Ok(()),
+    }
 }
 
 fn environment(report: &Report, out: &mut impl Write) -> fmt::Result {

@@ -1,0 +1,104 @@
+//! Looks at server and kernel from outside, before and after a measurement.
+
+use crate::benchmark::Trial;
+use crate::machine::{drops, environment::CoreTime, server};
+use crate::report::Server;
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
+/// Knows where to look.
+pub struct Looker {
+    pid: Option<u32>,
+    /// The server's port, where the server is on this host.
+    server_port: HashSet<u16>,
+    own_ports: HashSet<u16>,
+    before_join: Option<server::Sample>,
+}
+
+/// What was seen at one moment.
+pub struct Look {
+    sample: Option<server::Sample>,
+    server_drops: u64,
+    own_drops: u64,
+    cores: CoreTime,
+}
+
+impl Looker {
+    /// For a server at `target`, with its process where that is known.
+    pub fn new(target: SocketAddr, pid: Option<u32>) -> Self {
+        let local = target.ip().is_loopback() || pid.is_some();
+        let server_port = local.then(|| target.port()).into_iter().collect();
+        Self { pid, server_port, own_ports: HashSet::new(), before_join: None }
+    }
+
+    /// Remembers the server as it is with nobody in.
+    pub fn before_join(&mut self) -> Result<(), String> {
+        self.before_join = self.sample()?;
+        Ok(())
+    }
+
+    /// The generator's own UDP ports.
+    pub fn watch_own(&mut self, ports: HashSet<u16>) {
+        self.own_ports = ports;
+    }
+
+    fn sample(&self) -> Result<Option<server::Sample>, String> {
+        self.pid.map(server::sample).transpose()
+    }
+
+    /// Looks now.
+    pub fn look(&self) -> Result<Look, String> {
+        Ok(Look {
+            sample: self.sample()?,
+            server_drops: drops::udp_drops(&self.server_port),
+            own_drops: drops::udp_drops(&self.own_ports),
+            cores: CoreTime::now(),
+        })
+    }
+
+    /// What the server used for a measurement; `None` without its process.
+    pub fn server(&self, trial: &Trial) -> Option<Server> {
+        let (pid, before) = (self.pid?, self.before_join?);
+        let (start, end) = (trial.start.sample?, trial.end.sample?);
+        let used = server::used(&start, &end);
+        let run = &trial.measurement;
+        Some(Server {
+            pid,
+            cpu_ns: used.cpu_ns,
+            user_share: used.user_share,
+            utilisation: used.cpu_ns as f64 / run.sending_ns.max(1) as f64,
+            ns_per_copy: used.cpu_ns as f64 / run.copies_with_warmup.max(1) as f64,
+            rss_before: before.rss_bytes,
+            rss_joined: start.rss_bytes,
+            rss_end: end.rss_bytes,
+        })
+    }
+}
+
+impl Look {
+    /// Datagrams dropped at the generator's sockets in between.
+    pub fn own_drops_since(&self, start: &Self) -> u64 {
+        self.own_drops.saturating_sub(start.own_drops)
+    }
+
+    /// Datagrams dropped at the server's socket in between.
+    pub fn server_drops_since(&self, start: &Self) -> u64 {
+        self.server_drops.saturating_sub(start.server_drops)
+    }
+
+    /// Share of processor time stolen in between.
+    pub fn stolen_since(&self, start: &Self) -> f64 {
+        self.cores.stolen_since(&start.cores)
+    }
+
+    /// Moves on by what passed between two other looks, so that differences
+    /// to an earlier one add up over several measurements.
+    pub fn advance(&mut self, from: &Self, to: &Self) {
+        self.server_drops += to.server_drops_since(from);
+        self.own_drops += to.own_drops_since(from);
+        self.cores.advance(&from.cores, &to.cores);
+        if let (Some(sample), Some(from), Some(to)) = (&mut self.sample, &from.sample, &to.sample) {
+            sample.advance(from, to);
+        }
+    }
+}

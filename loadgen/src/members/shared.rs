@@ -1,0 +1,205 @@
+//! Plain members that share a few sockets: each is an address 127.x.y.z of its
+//! own, told apart by IP_PKTINFO when receiving and spoken as by ipi_spec_dst
+//! when sending (ip(7)). Up to a million of them; cheaper for the server than
+//! sockets of their own, so such results are labelled and compared with their like.
+
+use super::udp::{DATAGRAM_BYTES, widen};
+use super::{Receiver, Sink, Transport, plain};
+use crate::clock::Clock;
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::libc::{in_addr, in_pktinfo};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmsg, setsockopt, sockopt,
+};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The most members on shared sockets.
+pub const MEMBERS_MAX: u32 = 1_000_000;
+/// The most sockets to share.
+pub const SOCKETS_MAX: u32 = 1024;
+/// Datagrams per visit: a socket holds many members' copies.
+const BATCH: usize = 64;
+/// One message for a million members waits here for its reader.
+const RECEIVE_BUFFER: usize = 64 << 20;
+/// 127.1.0.0: the block below stays for ordinary use of the loopback.
+const FIRST: u32 = 0x7F01_0000;
+
+/// Members `m` with address 127.1.0.0 + m / K on socket m % K.
+pub struct Shared {
+    sockets: Arc<[UdpSocket]>,
+    target: SockaddrIn,
+    members: u32,
+}
+
+impl Shared {
+    /// Opens `sockets` sockets for `members` members of a target on the loopback.
+    pub fn open(target: SocketAddr, members: u32, sockets: u32, receive_buffer: Option<usize>) -> Result<Self, String> {
+        let SocketAddr::V4(v4) = target else {
+            return Err("shared sockets take an IPv4 target on the loopback".into());
+        };
+        if !v4.ip().is_loopback() {
+            return Err(format!("shared sockets speak as 127.x.y.z: {target} is not on this host's loopback"));
+        }
+        if members > MEMBERS_MAX || !(1..=SOCKETS_MAX).contains(&sockets) {
+            return Err(format!("at most {MEMBERS_MAX} members on 1 to {SOCKETS_MAX} shared sockets"));
+        }
+        let open = |_| open_socket(receive_buffer.unwrap_or(RECEIVE_BUFFER));
+        let sockets = (0..sockets).map(open).collect::<io::Result<Vec<_>>>();
+        let sockets = sockets.map_err(|error| format!("cannot open shared sockets: {error}"))?;
+        Ok(Self { sockets: sockets.into(), target: SockaddrIn::from(v4), members })
+    }
+
+    fn count(&self) -> u32 {
+        self.sockets.len() as u32
+    }
+
+    fn address(&self, member: u32) -> Ipv4Addr {
+        Ipv4Addr::from_bits(FIRST + member / self.count())
+    }
+}
+
+fn open_socket(receive_buffer: usize) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))?;
+    widen(&socket, receive_buffer)?;
+    setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+impl Transport for Shared {
+    fn members(&self) -> u32 {
+        self.members
+    }
+
+    fn name(&self, member: u32) -> String {
+        plain::name(member)
+    }
+
+    fn join(&self, member: u32) -> io::Result<()> {
+        self.send(member, plain::name(member).as_bytes())
+    }
+
+    fn leave(&self, member: u32) -> io::Result<()> {
+        self.send(member, plain::leave_line(member).as_bytes())
+    }
+
+    fn send(&self, member: u32, message: &[u8]) -> io::Result<()> {
+        let socket = &self.sockets[(member % self.count()) as usize];
+        let source = in_pktinfo {
+            ipi_ifindex: 0,
+            ipi_spec_dst: in_addr { s_addr: self.address(member).to_bits().to_be() },
+            ipi_addr: in_addr { s_addr: 0 },
+        };
+        let control = [ControlMessage::Ipv4PacketInfo(&source)];
+        let parts = [IoSlice::new(message)];
+        sendmsg(socket.as_raw_fd(), &parts, &control, MsgFlags::empty(), Some(&self.target))?;
+        Ok(())
+    }
+
+    fn answer(&self, member: u32, text: &[u8]) -> io::Result<()> {
+        match plain::challenge_code(text) {
+            Some(code) => self.send(member, format!("{} : {code}", plain::name(member)).as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    fn receiver(&self, thread: u32, threads: u32, reading: u32, clock: Clock) -> io::Result<Box<dyn Receiver>> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        for socket in (thread..self.count()).step_by(threads as usize) {
+            let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, u64::from(socket));
+            epoll.add(&self.sockets[socket as usize], event)?;
+        }
+        Ok(Box::new(SharedReceiver {
+            sockets: self.sockets.clone(),
+            members: reading.min(self.members),
+            epoll,
+            events: vec![EpollEvent::empty(); self.sockets.len()],
+            headers: MultiHeaders::preallocate(BATCH, Some(cmsg_space!(in_pktinfo))),
+            buffer: vec![0; BATCH * DATAGRAM_BYTES],
+            clock,
+        }))
+    }
+
+    fn addresses(&self) -> Vec<SocketAddr> {
+        let ports: Vec<u16> =
+            self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).map(|at| at.port()).collect();
+        let address = |member| (self.address(member), ports[(member % self.count()) as usize]).into();
+        if ports.len() == self.sockets.len() { (0..self.members).map(address).collect() } else { Vec::new() }
+    }
+
+    fn label(&self) -> String {
+        format!("SHARED: {} UDP sockets, an address 127.x.y.z per member", self.count())
+    }
+}
+
+struct SharedReceiver {
+    sockets: Arc<[UdpSocket]>,
+    members: u32,
+    epoll: Epoll,
+    events: Vec<EpollEvent>,
+    headers: MultiHeaders<()>,
+    buffer: Vec<u8>,
+    clock: Clock,
+}
+
+impl Receiver for SharedReceiver {
+    fn receive(&mut self, wait: Duration, sink: &mut dyn Sink) -> io::Result<u64> {
+        let wait = EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::ZERO);
+        let ready = match self.epoll.wait(&mut self.events, wait) {
+            Ok(ready) => ready,
+            Err(Errno::EINTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        let mut datagrams = 0;
+        for at in 0..ready {
+            let socket = self.events[at].data() as u32;
+            loop {
+                match self.visit(socket, sink) {
+                    Ok(BATCH) => datagrams += BATCH as u64,
+                    Ok(taken) => {
+                        datagrams += taken as u64;
+                        break;
+                    }
+                    Err(_) => break,
+                }
+            }
+        }
+        Ok(datagrams)
+    }
+}
+
+impl SharedReceiver {
+    fn visit(&mut self, socket: u32, sink: &mut dyn Sink) -> nix::Result<usize> {
+        let sockets = self.sockets.len() as u32;
+        let mut parts = self.buffer.chunks_exact_mut(DATAGRAM_BYTES);
+        let mut slices: [[IoSliceMut; 1]; BATCH] =
+            std::array::from_fn(|_| [IoSliceMut::new(parts.next().unwrap_or_default())]);
+        let fd = self.sockets[socket as usize].as_raw_fd();
+        let received = recvmmsg(fd, &mut self.headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
+        let now = self.clock.now();
+        let mut taken = 0;
+        for datagram in received {
+            taken += 1;
+            let Some(address) = datagram.cmsgs().ok().and_then(destination) else { continue };
+            let member = u64::from(address.wrapping_sub(FIRST)) * u64::from(sockets) + u64::from(socket);
+            if member < u64::from(self.members) {
+                sink.take(member as u32, now, datagram.iovs().next().unwrap_or_default());
+            }
+        }
+        Ok(taken)
+    }
+}
+
+/// The address that a datagram was sent to.
+fn destination(mut control: nix::sys::socket::CmsgIterator<'_>) -> Option<u32> {
+    control.find_map(|message| match message {
+        ControlMessageOwned::Ipv4PacketInfo(info) => Some(u32::from_be(info.ipi_addr.s_addr)),
+        _ => None,
+    })
+}

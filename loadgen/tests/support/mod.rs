@@ -1,0 +1,59 @@
+//! What the tests of this crate share: a small benchmark against the mock.
+
+#![allow(clippy::unwrap_used, dead_code, reason = "helpers of several test files")]
+
+use loadgen::benchmark::{self, Benchmark, Progress};
+use loadgen::measure::{Board, Second, Watch};
+use loadgen::members::Sockets;
+use loadgen::mock::Mock;
+use loadgen::plan::{Arrival, Workload};
+use loadgen::report::Report;
+use loadgen::scenario::Script;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+pub(crate) struct Silent;
+
+impl Watch for Silent {
+    fn progress(&mut self, _: Duration, _: &Board, _: Option<&Second>) {}
+}
+
+impl Progress for Silent {
+    fn say(&mut self, _: &str) {}
+}
+
+pub(crate) fn benchmark(mock: &Mock, members: u32, senders: u32, rate: f64, seconds: u64) -> Benchmark {
+    Benchmark {
+        target: mock.address(),
+        members,
+        sockets: Sockets::Auto,
+        script: Script::default(),
+        workload: Workload {
+            rate,
+            senders,
+            arrival: Arrival::Fixed,
+            sizes: "64".parse().unwrap(),
+            warmup: Duration::from_millis(200),
+            duration: Duration::from_secs(seconds),
+            seed: 1,
+        },
+        in_flight: None,
+        runs: 1,
+        calibrate: false,
+        size_text: "64".into(),
+        drain: Duration::from_secs(5),
+        late: Duration::from_secs(1),
+        join_rate: 5000.0,
+        join_patience: Duration::from_secs(10),
+        tx_threads: 1,
+        rx_threads: 1,
+        pin: None,
+        receive_buffer: Some(1 << 20),
+        server_pid: None,
+        slos: Vec::new(),
+    }
+}
+
+pub(crate) fn run(benchmark: &Benchmark) -> Report {
+    benchmark::run(benchmark, &AtomicBool::new(false), &mut Silent).expect("the run ends with a report")
+}
