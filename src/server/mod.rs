@@ -118,7 +118,7 @@ impl Server {
             inbox: Inbox::new(config::INBOX_DATAGRAMS),
             outbox: Outbox::new(config::INBOX_DATAGRAMS, config::LINE_BYTES_MAX),
             events: Events::with_capacity(EVENTS_MAX),
-            directory: Arc::new(Directory::default()),
+            directory: Arc::new(Directory::new(config.limits.peers_max as usize)),
             observer: None,
             tally: SendTally::default(),
             histograms: Histograms::default(),
