@@ -125,6 +125,7 @@ impl Relay {
         self.counters.drop(DropReason::Truncated);
         if let Some(index) = self.peers.find(path.remote) {
             self.peers.touch(index, path, now);
+            self.peers.peer_mut(index).echoes = 0;
             self.explain(now, index, Answer::TooLong(config::LINE_BYTES_MAX), out);
         }
     }
