@@ -425,6 +425,26 @@ fn ten_thousand_empties_stall_nobody() {
 }
 
 #[test]
+fn a_late_notice_of_one_member_is_not_for_it_either() {
+    let mut bench = Bench::with(|limits| limits.lang = Lang::En);
+    for number in 0..20 {
+        bench.hear(peer(number), format!("m{number}").as_bytes());
+    }
+    assert_eq!(bench.hear(peer(20), b"late"), []);
+    let told = bench.run(SECOND);
+    assert_eq!(told.len(), 20);
+    assert!(told.iter().all(|sent| sent.text() == "late joined" && sent.to != peer(20)));
+    bench.wait(SECOND * 10);
+    for number in 0..20 {
+        bench.hear(peer(100 + number), format!("n{number}").as_bytes());
+    }
+    bench.hear(peer(99), b"gone");
+    bench.hear(peer(99), b"exit");
+    let told = bench.run(SECOND);
+    assert_eq!(told.len(), 2 * 41, "both are told to all who are here now");
+}
+
+#[test]
 fn within_one_turn_everyone_hears_what_was_said_while_it_was_here() {
     let mut bench = room(&["alice", "bob", "carol"]);
     let sent = bench.hear_all(&[

@@ -116,7 +116,7 @@ impl Relay {
     }
 
     fn notify(&mut self, now: Time, change: Change, name: &Name, about: Option<(MemberIndex, Path)>, out: &mut Outbox) {
-        let members = self.peers.len() - usize::from(about.is_some());
+        let members = self.peers.len();
         let mut room = Room { members, mirror: &mut self.mirror, counters: &mut self.counters, out };
         self.notices.change(now, change, name, about, &mut room);
     }

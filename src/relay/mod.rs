@@ -165,8 +165,10 @@ impl Relay {
     /// Does what has become due. What does not fit in one turn stays due.
     pub fn handle_deadline(&mut self, now: Time, out: &mut Outbox) {
         self.handle_silence(now, out);
-        let mut room = Room { members: self.peers.len(), mirror: &mut self.mirror, counters: &mut self.counters, out };
-        self.notices.handle_deadline(now, &mut room);
+        let peers = &self.peers;
+        let member_at = |remote| peers.find(remote).map(|index| (index, peers.path(index)));
+        let mut room = Room { members: peers.len(), mirror: &mut self.mirror, counters: &mut self.counters, out };
+        self.notices.handle_deadline(now, member_at, &mut room);
     }
 
     /// When [`handle_deadline`](Self::handle_deadline) is to be called next. O(1).
