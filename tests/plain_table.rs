@@ -263,6 +263,19 @@ fn strangers_are_answered_three_times_and_all_together_at_a_rate() {
 }
 
 #[test]
+fn never_more_than_three_answers_in_any_ten_minutes() {
+    let mut bench = challenged();
+    let ask = |bench: &mut Bench| bench.hear(peer(1), b"bob").len();
+    assert_eq!(ask(&mut bench), 1);
+    bench.wait(599 * SECOND);
+    assert_eq!((ask(&mut bench), ask(&mut bench), ask(&mut bench)), (1, 1, 0));
+    bench.wait(SECOND);
+    assert_eq!(ask(&mut bench), 0, "two answers are a second old, not ten minutes");
+    bench.wait(599 * SECOND);
+    assert_eq!(ask(&mut bench), 1);
+}
+
+#[test]
 fn caps_hold_in_total_and_per_prefix() {
     let mut bench = room_with(&["a", "b"], |limits| {
         limits.peers_max = 3;
