@@ -401,6 +401,9 @@ fn the_operator_speaks_raw_to_one_and_as_the_relay_to_many() {
     assert_eq!(bench.command(raw(Target::Address(peer(3)))).0, Outcome::NoSuch, "never heard from");
     assert_eq!(say(&mut bench, "").0, Outcome::BadLength);
     assert_eq!(say(&mut bench, &"x".repeat(1025)).0, Outcome::BadLength);
+    let (_, sent) = say(&mut bench, &"x".repeat(1016));
+    assert_eq!(sent[0].bytes.len(), 1024);
+    assert_eq!(say(&mut bench, &"x".repeat(1017)).0, Outcome::BadLength, "none is cut in silence");
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn outcome(outcome: Outcome) -> String {
         Outcome::Kicked(remote) => format!("{remote} was removed and is refused for a minute"),
         Outcome::NoSuch => "nobody of that name or address is here: /peers lists them".to_owned(),
         Outcome::NobodyHere => "nobody is here; /to ADDR TEXT answers who was heard".to_owned(),
-        Outcome::BadLength => "a line has 1 to 1024 bytes".to_owned(),
+        Outcome::BadLength => "a line has 1 to 1024 bytes, [relay] included where it goes to all".to_owned(),
         Outcome::ShutDown => "stopping".to_owned(),
     }
 }

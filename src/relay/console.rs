@@ -79,6 +79,10 @@ impl Relay {
         if self.peers.len() == 0 {
             return Outcome::NobodyHere;
         }
+        // With what the relay puts before it: nothing is cut in silence.
+        if line.len() + plain::RELAY_PREFIX.len() + 1 > config::LINE_BYTES_MAX {
+            return Outcome::BadLength;
+        }
         out.announce(None, plain::answer(self.lang, Answer::Operator(line)).as_bytes());
         Outcome::SentToAll(self.peers.len())
     }
