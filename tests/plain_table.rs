@@ -378,6 +378,8 @@ fn shutdown_tells_everyone() {
     assert_eq!(outcome, Outcome::ShutDown);
     assert_eq!(sent, [to(1, "[relay] 服务器关闭"), to(2, "[relay] 服务器关闭")]);
     assert_eq!(bench.relay.counters().left(LeaveReason::Shutdown), 2);
+    let shutdown = |event: &&Event| matches!(event, Event::Left { reason: LeaveReason::Shutdown, .. });
+    assert_eq!(bench.events.iter().filter(shutdown).count(), 2, "each leave has its reason in the log");
 }
 
 #[test]
@@ -432,15 +434,6 @@ fn a_join_storm_is_merged_then_suppressed() {
 }
 
 #[test]
-fn ten_thousand_empties_stall_nobody() {
-    let mut bench = room(&["alice", "bob"]);
-    for _ in 0..10_000 {
-        bench.relay.handle_datagram(bench.now, Path::to(peer(2)), b"", &mut bench.out);
-    }
-    assert_eq!(bench.hear(peer(2), b"bob : hi"), [to(1, "bob : hi")]);
-}
-
-#[test]
 fn a_late_notice_of_one_member_is_not_for_it_either() {
     let mut bench = Bench::with(|limits| limits.lang = Lang::En);
     for number in 0..20 {
@@ -458,6 +451,15 @@ fn a_late_notice_of_one_member_is_not_for_it_either() {
     bench.hear(peer(99), b"exit");
     let told = bench.run(SECOND);
     assert_eq!(told.len(), 2 * 41, "both are told to all who are here now");
+}
+
+#[test]
+fn ten_thousand_empties_stall_nobody() {
+    let mut bench = room(&["alice", "bob"]);
+    for _ in 0..10_000 {
+        bench.relay.handle_datagram(bench.now, Path::to(peer(2)), b"", &mut bench.out);
+    }
+    assert_eq!(bench.hear(peer(2), b"bob : hi"), [to(1, "bob : hi")]);
 }
 
 #[test]

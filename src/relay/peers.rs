@@ -97,6 +97,11 @@ impl Peers {
         self.roster.paths()[index.0 as usize]
     }
 
+    /// Everyone, with the way there. O(n).
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Peer, &Path)> {
+        self.peers.iter().zip(self.roster.paths())
+    }
+
     /// The member at `remote`.
     pub(super) fn find(&self, remote: SocketAddr) -> Option<MemberIndex> {
         let paths = self.roster.paths();
