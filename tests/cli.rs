@@ -199,7 +199,14 @@ impl Relay {
 
     fn hear(&self) -> (String, SocketAddr) {
         let mut buffer = [0; 2048];
-        let (len, from) = self.socket.recv_from(&mut buffer).expect("the client says something");
+        let received = loop {
+            match self.socket.recv_from(&mut buffer) {
+                // A socket with a timeout is not restarted after a signal (signal(7)).
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                received => break received,
+            }
+        };
+        let (len, from) = received.expect("the client says something");
         (String::from_utf8(buffer[..len].to_vec()).unwrap(), from)
     }
 
