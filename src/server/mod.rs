@@ -302,14 +302,16 @@ impl Server {
         self.end_turn(now);
     }
 
-    /// Reads until nothing waits, or the budget is spent: `readable` then
+    /// Reads until nothing waits, or the budget is spent, of batches or of time: `readable` then
     /// stays true and the next poll does not wait.
     fn receive(&mut self) -> Result<(), ServerError> {
+        let began = self.clock.now();
         for _ in 0..config::RECEIVE_BATCHES_PER_TURN {
-            if !self.readable || self.is_blocked() {
+            let now = self.clock.now();
+            let is_late = now.since(began) >= Duration::from_millis(config::RECEIVE_MS_PER_TURN);
+            if !self.readable || self.is_blocked() || is_late {
                 break;
             }
-            let now = self.clock.now();
             match self.socket.receive(&mut self.inbox) {
                 Received::Filled => {
                     self.handle_inbox(now);
@@ -514,6 +516,26 @@ mod tests {
             server.turn(Some(MOMENT)).unwrap();
         }
         assert!(notices.try_recv().is_ok(), "no statistics for three times their interval");
+    }
+
+    #[test]
+    fn a_command_does_not_wait_for_batch_after_slow_batch() {
+        let mut server = server(|_| {});
+        let [alice, _bob] = members(&mut server, ["alice", "bob"]);
+        let slow = Duration::from_millis(config::RECEIVE_MS_PER_TURN);
+        server.socket.clog(move || {
+            thread::sleep(slow);
+            false
+        });
+        for _ in 0..2 * config::INBOX_DATAGRAMS {
+            alice.send_to(b"alice : hi", server.local_addr()).unwrap();
+        }
+        server.turn(Some(MOMENT)).unwrap();
+        let relayed = server.report().counters.relayed;
+        assert!(relayed <= config::INBOX_DATAGRAMS as u64, "{relayed} before the next look at commands");
+        assert!(!server.is_idle(), "the rest is not forgotten");
+        settle(&mut server);
+        assert!(server.report().counters.relayed > relayed);
     }
 
     #[test]
