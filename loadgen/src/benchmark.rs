@@ -3,7 +3,7 @@
 
 use crate::clock;
 use crate::measure::{self, Measurement, Settings, Watch};
-use crate::members::{Sockets, Transport, plain};
+use crate::members::{Protocol, Sockets, Transport, plain, tcp};
 use crate::payload;
 use crate::plan::{MESSAGES_MAX, Plan, Workload};
 use crate::report::{Setup, Slo};
@@ -26,7 +26,9 @@ pub struct Benchmark {
     pub target: SocketAddr,
     /// Members in all.
     pub members: u32,
-    /// How they are made.
+    /// What the server speaks.
+    pub protocol: Protocol,
+    /// How plain members are made.
     pub sockets: Sockets,
     /// What goes on besides.
     pub script: Script,
@@ -83,6 +85,14 @@ impl Benchmark {
                 self.script.scenario == Scenario::Stall && self.server_pid.is_none(),
                 "--scenario stall needs --server-pid: that process is stopped".into(),
             ),
+            (
+                self.protocol != Protocol::Plain && self.script.disturbance(None, Duration::ZERO).is_some(),
+                "churn and soak take --protocol plain: a connection that left does not come back".into(),
+            ),
+            (
+                self.protocol != Protocol::Plain && self.members > tcp::MEMBERS_MAX,
+                format!("one connection per member: at most {}", tcp::MEMBERS_MAX),
+            ),
             (!self.sockets.fits(self.members, self.rx_threads), self.sockets.bounds(self.rx_threads)),
             (workload.rate <= 0.0, "--rate must be above 0".into()),
             (self.join_rate <= 0.0, "--join-rate must be above 0".into()),
@@ -120,6 +130,7 @@ impl Benchmark {
             rx_threads: self.rx_threads,
             pin: self.pin,
             late: self.late,
+            echoes: matches!(self.protocol, Protocol::Redis | Protocol::Mqtt),
             reflected: false,
             in_flight: self.in_flight,
             drain_max: self.drain,
@@ -142,7 +153,7 @@ impl Benchmark {
     /// of thousands of sockets of our own.
     pub(crate) fn watched_port(&self) -> Option<u16> {
         let few = self.sockets.shared(self.members).is_some();
-        (few && self.target.ip().is_loopback()).then(|| self.target.port())
+        (few && self.protocol == Protocol::Plain && self.target.ip().is_loopback()).then(|| self.target.port())
     }
 
     /// Members whose copies count.
@@ -152,14 +163,14 @@ impl Benchmark {
 
     /// Opens members of this benchmark's kind towards `target`.
     pub fn open(&self, target: SocketAddr) -> Result<Arc<dyn Transport>, String> {
-        self.sockets.open(target, self.members, self.receive_buffer)
+        self.protocol.open(self.sockets, target, self.members, self.receive_buffer)
     }
 
     /// For the report.
     pub(crate) fn setup(&self, made: String, run: &Measurement) -> Setup {
         Setup {
             target: self.target.to_string(),
-            protocol: "plain".into(),
+            protocol: self.protocol.name().into(),
             members: self.members,
             members_made: made,
             senders: self.workload.senders,
@@ -177,7 +188,8 @@ impl Benchmark {
 
     /// What the generator can receive, unless that is not wanted.
     pub fn ceiling(&self, progress: &mut dyn Progress) -> Result<Option<f64>, String> {
-        if !self.calibrate {
+        // The reflector speaks UDP: what it finds says nothing of streams.
+        if !self.calibrate || self.protocol != Protocol::Plain {
             return Ok(None);
         }
         progress.say("calibrating: what can this generator receive here?");

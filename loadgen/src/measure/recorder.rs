@@ -27,7 +27,8 @@ pub struct Integrity {
     pub unexpected: u64,
     /// Texts of the relay: joins, leaves, answers.
     pub notices: u64,
-    /// What came to members that are set aside (they churn): not looked at.
+    /// Not looked at: what came to members that churn, and members' own copies
+    /// where the protocol sends them.
     pub aside: u64,
 }
 
@@ -59,6 +60,7 @@ pub(super) struct Recorder<'a> {
     messages: usize,
     late_ns: u64,
     reflected: bool,
+    echoes: bool,
     /// A bit per (member, message): it has that copy.
     seen: Vec<u64>,
     words: usize,
@@ -92,6 +94,7 @@ impl<'a> Recorder<'a> {
             messages,
             late_ns: settings.late.as_nanos() as u64,
             reflected: settings.reflected,
+            echoes: settings.echoes,
             seen: vec![0; own * words],
             words,
             highest: vec![0; own * settings.senders as usize],
@@ -130,8 +133,13 @@ impl<'a> Recorder<'a> {
 
     fn message(&mut self, member: u32, now: u64, stamp: &Stamp) {
         let index = stamp.index as usize;
-        if !self.plausible(member, stamp) {
+        if !self.plausible(stamp) {
             self.integrity.unexpected += 1;
+            return;
+        }
+        if !self.reflected && sender_member(stamp.sender, self.senders, self.members) == member {
+            let count = if self.echoes { &mut self.integrity.aside } else { &mut self.integrity.unexpected };
+            *count += 1;
             return;
         }
         let own = self.own(member);
@@ -167,11 +175,8 @@ impl<'a> Recorder<'a> {
         self.interval.latency.record(latency);
     }
 
-    fn plausible(&self, member: u32, stamp: &Stamp) -> bool {
-        stamp.run == self.run
-            && (stamp.index as usize) < self.messages
-            && stamp.sender < self.senders
-            && (self.reflected || sender_member(stamp.sender, self.senders, self.members) != member)
+    fn plausible(&self, stamp: &Stamp) -> bool {
+        stamp.run == self.run && (stamp.index as usize) < self.messages && stamp.sender < self.senders
     }
 }
 

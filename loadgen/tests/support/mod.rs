@@ -4,7 +4,7 @@
 
 use loadgen::benchmark::{Benchmark, Progress};
 use loadgen::measure::{Board, Second, Watch};
-use loadgen::members::Sockets;
+use loadgen::members::{Protocol, Sockets};
 use loadgen::mock::Mock;
 use loadgen::plan::{Arrival, Workload};
 use loadgen::report::Report;
@@ -27,6 +27,7 @@ pub(crate) fn benchmark(mock: &Mock, members: u32, senders: u32, rate: f64, seco
     Benchmark {
         target: mock.address(),
         members,
+        protocol: Protocol::Plain,
         sockets: Sockets::Auto,
         script: Script::default(),
         workload: Workload {
