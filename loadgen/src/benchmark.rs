@@ -26,6 +26,8 @@ pub struct Benchmark {
     pub target: SocketAddr,
     /// Members in all.
     pub members: u32,
+    /// The server was started for this benchmark and ends with it.
+    pub own_relay: bool,
     /// What the server speaks.
     pub protocol: Protocol,
     /// How plain members are made.
@@ -169,7 +171,11 @@ impl Benchmark {
     /// For the report.
     pub(crate) fn setup(&self, made: String, run: &Measurement) -> Setup {
         Setup {
-            target: self.target.to_string(),
+            target: if self.own_relay {
+                format!("{}, a relay started for this run", self.target)
+            } else {
+                self.target.to_string()
+            },
             protocol: self.protocol.name().into(),
             members: self.members,
             members_made: made,

@@ -50,9 +50,10 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<u8, String> {
             .map(|depth| Pace { rate: 1.0, in_flight: Some(*depth), duration: args.duration })
             .collect(),
     };
-    let benchmarks = paces.iter().map(|pace| args.workload.benchmark(*pace)).collect::<Result<Vec<_>, _>>()?;
+    let mut benchmarks = paces.iter().map(|pace| args.workload.benchmark(*pace)).collect::<Result<Vec<_>, _>>()?;
     let interrupt = interrupt_flag()?;
     let mut shown = Shown::new(args.progress);
+    let _relay = args.workload.provide(&mut benchmarks, &mut shown)?;
     let curve = search::sweep(&benchmarks, &interrupt, &mut shown)?;
     shown.finish();
     print_curve(&curve, args.output)?;
@@ -169,6 +170,7 @@ pub(super) fn search(args: &SearchArgs) -> Result<u8, String> {
     }
     let interrupt = interrupt_flag()?;
     let mut shown = Shown::new(args.progress);
+    let _relay = args.workload.provide(std::slice::from_mut(&mut benchmark), &mut shown)?;
     let found = search::search(&benchmark, args.to, args.precision / 100.0, &interrupt, &mut shown)?;
     shown.finish();
     match args.output {

@@ -27,6 +27,7 @@ pub(crate) fn benchmark(mock: &Mock, members: u32, senders: u32, rate: f64, seco
     Benchmark {
         target: mock.address(),
         members,
+        own_relay: false,
         protocol: Protocol::Plain,
         sockets: Sockets::Auto,
         script: Script::default(),
