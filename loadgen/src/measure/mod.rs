@@ -11,6 +11,8 @@ mod outcome;
 mod position;
 mod recorder;
 mod rx;
+#[cfg(test)]
+mod tests;
 mod tx;
 
 pub use board::Board;
