@@ -144,3 +144,35 @@ fn wrong_values_are_refused_before_anything_is_opened() {
         assert!(stderr.contains(wanted), "{arguments:?}: {stderr}");
     }
 }
+
+#[test]
+fn a_sweep_has_a_point_per_depth_and_reports_again() {
+    let directory = scratch("sweep");
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = |name: &str| directory.join(name).to_string_lossy().into_owned();
+    let mock = Mock::start(Faults::default()).unwrap();
+    let target = mock.address().to_string();
+    let own =
+        ["sweep", "--target", &target, "--clients", "10", "--senders", "2", "--in-flight", "1,4,8", "--duration", "1s"];
+    let rest = ["--warmup", "100ms", "--no-calibrate", "-o", "csv", "--curve", &path("curve.json")];
+    let (code, stdout, stderr) = loadgen(&[&own[..], &rest[..]].concat());
+    assert!(code == 0 || code == 3, "{stderr}");
+    assert_eq!(stdout.lines().count(), 4, "{stdout}");
+    let (code, _, stderr) = loadgen(&["report", &path("curve.json"), "--html", &path("curve.html"), "-o", "quiet"]);
+    assert_eq!(code, 0, "{stderr}");
+    let page = std::fs::read_to_string(path("curve.html")).unwrap();
+    assert!(page.contains("Points of the curve") && page.contains("8 in flight"));
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_search_finds_no_rate_where_every_rate_loses() {
+    let mock = Mock::start(Faults { drop: 0.2, ..Faults::default() }).unwrap();
+    let target = mock.address().to_string();
+    let own = ["search", "--target", &target, "--clients", "10", "--senders", "2", "--from", "50", "--to", "100"];
+    let rest = ["--duration", "1s", "--warmup", "100ms", "--no-calibrate", "-o", "json"];
+    let (code, stdout, stderr) = loadgen(&[&own[..], &rest[..]].concat());
+    assert!(code == 1 || code == 3, "{stderr}");
+    let found: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert!(found["rate"].is_null() && !found["reasons"].as_array().unwrap().is_empty(), "{stdout}");
+}

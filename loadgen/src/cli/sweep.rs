@@ -75,7 +75,12 @@ fn print_curve(curve: &Curve, output: Output) -> Result<(), String> {
             curve.points.iter().for_each(csv_line);
         }
         Output::Quiet => {}
-        Output::Text => print_points(&curve.points, curve.best.ceiling),
+        Output::Text => {
+            print_points(&curve.points, curve.best.ceiling);
+            if let Some(knee) = crate::report::knee(&curve.points) {
+                println!("knee at {} copies/s", show_scaled(knee.delivered_per_second));
+            }
+        }
     }
     Ok(())
 }
@@ -119,9 +124,6 @@ fn print_points(points: &[Point], ceiling: Option<f64>) {
             point.ns_per_copy.map_or("-".into(), show_ns),
             point.state,
         );
-    }
-    if let Some(knee) = crate::report::knee(points) {
-        println!("knee at {} copies/s", show_scaled(knee.delivered_per_second));
     }
     if let Some(ceiling) = ceiling {
         println!("this generator can receive about {} copies/s on this machine", show_scaled(ceiling));
@@ -191,8 +193,13 @@ fn print_found(found: &Found) {
             println!("at least {} messages/s, limited by the generator: no number for the server", show_scaled(rate))
         }
         (Some(rate), false) => println!("highest rate that meets the objectives: {} messages/s", show_scaled(rate)),
-        (None, _) => println!("no rate tried meets the objectives; the lowest was {}", show_scaled(found.lowest)),
+        (None, true) => println!(
+            "the generator was the limit already at {} messages/s: no number for the server",
+            show_scaled(found.lowest)
+        ),
+        (None, false) => println!("no rate tried meets the objectives; the lowest was {}", show_scaled(found.lowest)),
     }
+    found.reasons.iter().for_each(|reason| println!("  stopped by {reason}"));
     println!("trials, in order");
     print_points(&found.trials, None);
     if !found.below.is_empty() {
