@@ -3,7 +3,7 @@
 
 use crate::clock;
 use crate::measure::{self, Measurement, Settings, Watch};
-use crate::members::{Protocol, Sockets, Transport, plain, tcp};
+use crate::members::{Sockets, Transport, plain};
 use crate::payload;
 use crate::plan::{MESSAGES_MAX, Plan, Workload};
 use crate::report::{Setup, Slo};
@@ -87,14 +87,6 @@ impl Benchmark {
                 self.script.scenario == Scenario::Stall && self.server_pid.is_none(),
                 "--scenario stall needs --server-pid: that process is stopped".into(),
             ),
-            (
-                self.protocol != Protocol::Plain && self.script.disturbance(None, Duration::ZERO).is_some(),
-                "churn and soak take --protocol plain: a connection that left does not come back".into(),
-            ),
-            (
-                self.protocol != Protocol::Plain && self.members > tcp::MEMBERS_MAX,
-                format!("one connection per member: at most {}", tcp::MEMBERS_MAX),
-            ),
             (!self.sockets.fits(self.members, self.rx_threads), self.sockets.bounds(self.rx_threads)),
             (workload.rate <= 0.0, "--rate must be above 0".into()),
             (self.join_rate <= 0.0, "--join-rate must be above 0".into()),
@@ -132,7 +124,6 @@ impl Benchmark {
             rx_threads: self.rx_threads,
             pin: self.pin,
             late: self.late,
-            echoes: matches!(self.protocol, Protocol::Redis | Protocol::Mqtt),
             reflected: false,
             in_flight: self.in_flight,
             drain_max: self.drain,
@@ -155,7 +146,7 @@ impl Benchmark {
     /// of thousands of sockets of our own.
     pub(crate) fn watched_port(&self) -> Option<u16> {
         let few = self.sockets.shared(self.members).is_some();
-        (few && self.protocol == Protocol::Plain && self.target.ip().is_loopback()).then(|| self.target.port())
+        (few && self.target.ip().is_loopback()).then(|| self.target.port())
     }
 
     /// Members whose copies count.
@@ -165,7 +156,7 @@ impl Benchmark {
 
     /// Opens members of this benchmark's kind towards `target`.
     pub fn open(&self, target: SocketAddr) -> Result<Arc<dyn Transport>, String> {
-        self.protocol.open(self.sockets, target, self.members, self.receive_buffer)
+        self.sockets.open(target, self.members, self.receive_buffer)
     }
 
     /// For the report.
@@ -194,8 +185,7 @@ impl Benchmark {
 
     /// What the generator can receive, unless that is not wanted.
     pub fn ceiling(&self, progress: &mut dyn Progress) -> Result<Option<f64>, String> {
-        // The reflector speaks UDP: what it finds says nothing of streams.
-        if !self.calibrate || self.protocol != Protocol::Plain {
+        if !self.calibrate {
             return Ok(None);
         }
         progress.say("calibrating: what can this generator receive here?");

@@ -18,10 +18,6 @@ pub(super) struct WorkloadArgs {
     #[arg(long, value_name = "ADDR")]
     target: Option<SocketAddr>,
 
-    /// What the server speaks; all with the same schedule, payload and report.
-    #[arg(long, value_enum, default_value = "plain")]
-    protocol: Protocol,
-
     /// Members in all.
     #[arg(long, value_name = "N", default_value = "1000", value_parser = parse_count)]
     clients: u32,
@@ -133,7 +129,6 @@ impl WorkloadArgs {
             target: self.target.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into()),
             own_relay: self.target.is_none(),
             members: self.clients,
-            protocol: self.protocol,
             sockets: self.sockets,
             script,
             workload: self.workload(pace)?,

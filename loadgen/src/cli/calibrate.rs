@@ -61,7 +61,6 @@ pub(super) fn run(args: &CalibrateArgs) -> Result<u8, String> {
         rx_threads: args.rx_threads,
         pin: args.pin,
         late: Duration::from_secs(1),
-        echoes: false,
         reflected: true,
         in_flight: None,
         drain_max: Duration::ZERO,

@@ -52,8 +52,6 @@ pub struct Settings {
     pub pin: Option<usize>,
     /// A copy later than this after its planned time counts as late too.
     pub late: Duration,
-    /// Members hear themselves; such copies are set aside.
-    pub echoes: bool,
     /// Messages come from outside, not from a member: calibrating.
     pub reflected: bool,
     /// Closed loop: so many messages outstanding, instead of the plan's times.

@@ -27,8 +27,7 @@ pub struct Integrity {
     pub unexpected: u64,
     /// Texts of the relay: joins, leaves, answers.
     pub notices: u64,
-    /// Not looked at: what came to members that churn, and members' own copies
-    /// where the protocol sends them.
+    /// What came to members that are set aside (they churn): not looked at.
     pub aside: u64,
 }
 
@@ -60,7 +59,6 @@ pub(super) struct Recorder<'a> {
     messages: usize,
     late_ns: u64,
     reflected: bool,
-    echoes: bool,
     /// A bit per (member, message): it has that copy.
     seen: Vec<u64>,
     words: usize,
@@ -94,7 +92,6 @@ impl<'a> Recorder<'a> {
             messages,
             late_ns: settings.late.as_nanos() as u64,
             reflected: settings.reflected,
-            echoes: settings.echoes,
             seen: vec![0; own * words],
             words,
             highest: vec![0; own * settings.senders as usize],
@@ -133,13 +130,8 @@ impl<'a> Recorder<'a> {
 
     fn message(&mut self, member: u32, now: u64, stamp: &Stamp) {
         let index = stamp.index as usize;
-        if !self.plausible(stamp) {
+        if !self.plausible(member, stamp) {
             self.integrity.unexpected += 1;
-            return;
-        }
-        if !self.reflected && sender_member(stamp.sender, self.senders, self.members) == member {
-            let count = if self.echoes { &mut self.integrity.aside } else { &mut self.integrity.unexpected };
-            *count += 1;
             return;
         }
         let own = self.own(member);
@@ -175,8 +167,11 @@ impl<'a> Recorder<'a> {
         self.interval.latency.record(latency);
     }
 
-    fn plausible(&self, stamp: &Stamp) -> bool {
-        stamp.run == self.run && (stamp.index as usize) < self.messages && stamp.sender < self.senders
+    fn plausible(&self, member: u32, stamp: &Stamp) -> bool {
+        stamp.run == self.run
+            && (stamp.index as usize) < self.messages
+            && stamp.sender < self.senders
+            && (self.reflected || sender_member(stamp.sender, self.senders, self.members) != member)
     }
 }
 

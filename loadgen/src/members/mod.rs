@@ -4,59 +4,14 @@
 pub mod limits;
 pub mod plain;
 pub mod shared;
-pub mod tcp;
 pub mod udp;
-pub mod wire;
 
 use crate::clock::Clock;
-use clap::ValueEnum;
 use std::io;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What the target speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Protocol {
-    /// outcry's plain text over UDP.
-    Plain,
-    /// NATS core, over TCP.
-    Nats,
-    /// Redis pub/sub (RESP3, Redis 6 and later), over TCP.
-    Redis,
-    /// MQTT 3.1.1 at quality of service 0, over TCP.
-    Mqtt,
-}
-
-impl Protocol {
-    /// As on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::Nats => "nats",
-            Self::Redis => "redis",
-            Self::Mqtt => "mqtt",
-        }
-    }
-
-    /// Opens members towards `target`.
-    pub fn open(
-        self,
-        sockets: Sockets,
-        target: SocketAddr,
-        members: u32,
-        receive_buffer: Option<usize>,
-    ) -> Result<Arc<dyn Transport>, String> {
-        let wire: Arc<dyn wire::Wire> = match self {
-            Self::Plain => return sockets.open(target, members, receive_buffer),
-            Self::Nats => Arc::new(wire::Nats),
-            Self::Redis => Arc::new(wire::Redis),
-            Self::Mqtt => Arc::new(wire::Mqtt),
-        };
-        Ok(Arc::new(tcp::Connections::open(target, members, wire)?))
-    }
-}
 
 /// How members are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,11 +117,6 @@ pub trait Transport: Send + Sync {
     /// Called for texts that are no message of ours, while joining only.
     fn answer(&self, _member: u32, _text: &[u8]) -> io::Result<()> {
         Ok(())
-    }
-
-    /// Whether members hear themselves: such copies are then not looked at.
-    fn echoes(&self) -> bool {
-        false
     }
 
     /// The receiving half for the members `thread`, `thread + threads`, ...

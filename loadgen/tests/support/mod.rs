@@ -4,7 +4,7 @@
 
 use loadgen::benchmark::{Benchmark, Progress};
 use loadgen::measure::{Board, Second, Watch};
-use loadgen::members::{Protocol, Sockets};
+use loadgen::members::Sockets;
 use loadgen::mock::Mock;
 use loadgen::plan::{Arrival, Workload};
 use loadgen::report::Report;
