@@ -37,6 +37,21 @@ impl Deadline {
     }
 }
 
+/// Wall time since it was started.
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    #[expect(clippy::disallowed_methods, reason = "CPU time is compared with wall time")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// In hundredths of a second, as CPU time.
+    pub fn ticks(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_millis()).unwrap() / 10
+    }
+}
+
 /// Looks again and again until there is something to see.
 #[track_caller]
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
