@@ -3,7 +3,7 @@
 use super::Output;
 use crate::benchmark::{self, Benchmark};
 use crate::measure::{Board, Second, Watch};
-use crate::members::Sockets;
+use crate::members::{Protocol, Sockets};
 use crate::plan::{Arrival, Sizes, Workload};
 use crate::report::{self, Report, Slo};
 use crate::scenario::{Scenario, Script};
@@ -20,6 +20,10 @@ pub(super) struct RunArgs {
     /// Address of the server, as IP:PORT.
     #[arg(long, value_name = "ADDR")]
     target: SocketAddr,
+
+    /// What the server speaks; nats, redis and mqtt over TCP, a connection per member.
+    #[arg(long, value_enum, default_value = "plain")]
+    protocol: Protocol,
 
     /// Members in all.
     #[arg(long, value_name = "N", default_value = "1000", value_parser = parse_count)]
@@ -146,6 +150,7 @@ impl RunArgs {
         };
         let benchmark = Benchmark {
             target: self.target,
+            protocol: self.protocol,
             members: self.clients,
             sockets: self.sockets,
             script,
