@@ -11,6 +11,8 @@ mod intake;
 pub mod mqtt;
 pub mod nats;
 pub mod redis;
+#[cfg(test)]
+mod tests;
 
 pub use codec::Codec;
 
