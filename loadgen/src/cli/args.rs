@@ -1,7 +1,7 @@
 //! The flags that say what is measured, shared by run, sweep and search.
 
 use crate::benchmark::Benchmark;
-use crate::members::Sockets;
+use crate::members::{Protocol, Sockets};
 use crate::plan::{Arrival, Sizes, Workload};
 use crate::report::Slo;
 use crate::scenario::{Scenario, Script};
@@ -15,6 +15,10 @@ pub(super) struct WorkloadArgs {
     /// Address of the server, as IP:PORT.
     #[arg(long, value_name = "ADDR")]
     target: SocketAddr,
+
+    /// What the server speaks; nats, redis and mqtt over TCP, a connection per member.
+    #[arg(long, value_enum, default_value = "plain")]
+    protocol: Protocol,
 
     /// Members in all.
     #[arg(long, value_name = "N", default_value = "1000", value_parser = parse_count)]
@@ -125,6 +129,7 @@ impl WorkloadArgs {
         };
         let benchmark = Benchmark {
             target: self.target,
+            protocol: self.protocol,
             members: self.clients,
             sockets: self.sockets,
             script,
