@@ -143,7 +143,7 @@ fn each_banned_word_would_be_caught_in_code_and_nowhere_else() {
     let sources = sources();
     for ban in &BANS {
         let exists = |prefix: &&str| sources.iter().any(|source| source.path.starts_with(*prefix));
-        assert!(ban.within.iter().any(exists) && ban.but.iter().all(|path| exists(path)), "{}", ban.why);
+        assert!(ban.within.iter().any(exists) && ban.but.iter().all(exists), "{}", ban.why);
         for word in ban.words {
             let word = word.replace('*', "x");
             let breaches = |path: &str, text: &str| ban.breaches(&Source::new(path, text)).len();

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 
 /// A row of the table: what a module may use.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Row {
+pub(crate) struct Row {
     modules: Vec<String>,
     crates: Vec<String>,
 }
 
 /// The table, by module.
-pub type Table = BTreeMap<String, Row>;
+pub(crate) type Table = BTreeMap<String, Row>;
 
 /// The table in the documentation of `lib`: each row begins with a module.
-pub fn table(lib: &Source) -> Table {
+pub(crate) fn table(lib: &Source) -> Table {
     let rows = lib.text.lines().filter_map(|line| line.strip_prefix("//! | `"));
     let words = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect();
     let row = |row: &str| {
@@ -33,7 +33,7 @@ fn reexports(lib: &Source) -> BTreeMap<&str, &str> {
 }
 
 /// Every use that the table does not allow. `crates` are the dependencies.
-pub fn breaches(lib: &Source, sources: &[Source], crates: &[String]) -> Vec<String> {
+pub(crate) fn breaches(lib: &Source, sources: &[Source], crates: &[String]) -> Vec<String> {
     let (table, reexports) = (table(lib), reexports(lib));
     let modules = sources.iter().filter(|source| source.path.starts_with("src/") && source.is_rust());
     let of = |source: &Source| {
@@ -88,7 +88,7 @@ fn modules_used(source: &Source) -> Vec<(usize, &str)> {
         starts.for_each(|at| used.extend(first_words(code, at + root.len())));
     }
     for at in finds(code, "super::").filter(|&at| !code[..at].ends_with("super::")) {
-        let steps = code[at..].as_bytes().chunks("super::".len()).take_while(|chunk| chunk == b"super::").count();
+        let steps = code.as_bytes()[at..].chunks("super::".len()).take_while(|chunk| chunk == b"super::").count();
         if steps >= depth_at(source, at) {
             used.extend(first_words(code, at + steps * "super::".len()));
         }

@@ -4,18 +4,18 @@
 use std::ops::Range;
 
 /// One text file of the repository.
-pub struct Source {
+pub(crate) struct Source {
     /// From the repository's root, with `/`.
-    pub path: String,
-    pub text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
     /// `text` with comments and literals blanked.
-    pub code: String,
+    pub(crate) code: String,
     /// `code` with everything blanked that only tests are built from.
-    pub shipped: String,
+    pub(crate) shipped: String,
 }
 
 impl Source {
-    pub fn new(path: &str, text: &str) -> Self {
+    pub(crate) fn new(path: &str, text: &str) -> Self {
         let code = if path.ends_with(".rs") { without_comments_and_literals(text) } else { text.to_owned() };
         let mut shipped = without_tests(&code);
         if is_test_file(path) {
@@ -24,18 +24,18 @@ impl Source {
         Self { path: path.to_owned(), text: text.to_owned(), code, shipped }
     }
 
-    pub fn is_rust(&self) -> bool {
+    pub(crate) fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
     }
 
     /// `path:line` of a byte of the text.
-    pub fn place(&self, at: usize) -> String {
+    pub(crate) fn place(&self, at: usize) -> String {
         let line = 1 + self.text.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count();
         format!("{}:{line}", self.path)
     }
 
     /// The modules that the file is: `src/relay/peers.rs` is `relay`, `peers`.
-    pub fn modules(&self) -> Vec<&str> {
+    pub(crate) fn modules(&self) -> Vec<&str> {
         let path = self.path.strip_prefix("src/").unwrap_or(&self.path);
         let path = path.strip_suffix(".rs").unwrap_or(path);
         path.strip_suffix("/mod").unwrap_or(path).split('/').collect()
@@ -43,14 +43,13 @@ impl Source {
 }
 
 fn is_test_file(path: &str) -> bool {
-    ["tests/", "benches/", "examples/"]
-        .iter()
-        .any(|folder| path.starts_with(folder) || path.contains(&format!("/{folder}")))
+    let (folders, file) = path.rsplit_once('/').unwrap_or(("", path));
+    file == "tests.rs" || folders.split('/').any(|folder| ["tests", "benches", "examples"].contains(&folder))
 }
 
 /// Where `pattern` stands in `code`, as whole words: `thread` is not in
 /// `threads`. A `*` at its end stands for the rest of a word.
-pub fn finds<'a>(code: &'a str, pattern: &'a str) -> impl Iterator<Item = usize> + 'a {
+pub(crate) fn finds<'a>(code: &'a str, pattern: &'a str) -> impl Iterator<Item = usize> + 'a {
     let (needle, whole) = pattern.strip_suffix('*').map_or((pattern, true), |prefix| (prefix, false));
     code.match_indices(needle).map(|(at, _)| at).filter(move |&at| {
         let before = !is_word(needle.as_bytes()[0]) || at == 0 || !is_word(code.as_bytes()[at - 1]);
@@ -60,18 +59,18 @@ pub fn finds<'a>(code: &'a str, pattern: &'a str) -> impl Iterator<Item = usize>
     })
 }
 
-pub fn is_word(byte: u8) -> bool {
+pub(crate) fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 /// The word that begins at `at`.
-pub fn word_at(code: &str, at: usize) -> &str {
+pub(crate) fn word_at(code: &str, at: usize) -> &str {
     let rest = &code[at..];
     &rest[..rest.bytes().position(|byte| !is_word(byte)).unwrap_or(rest.len())]
 }
 
 /// What the bracket at `open` encloses.
-pub fn enclosed(code: &str, open: usize) -> Range<usize> {
+pub(crate) fn enclosed(code: &str, open: usize) -> Range<usize> {
     let mut depth = 0usize;
     for (offset, byte) in code.bytes().enumerate().skip(open) {
         match byte {
@@ -204,5 +203,7 @@ fn tests_are_not_shipped() {
     let shipped = Source::new("src/x.rs", text).shipped;
     let kept: Vec<_> = shipped.match_indices("fn ").map(|(at, _)| word_at(&shipped, at + 3)).collect();
     assert_eq!(kept, ["a", "f", "h", "i"]);
-    assert!(Source::new("src/net/tests/x.rs", text).shipped.trim().is_empty());
+    for path in ["src/net/tests/x.rs", "src/a/tests.rs", "tests/x.rs", "loadgen/benches/x.rs"] {
+        assert!(Source::new(path, text).shipped.trim().is_empty(), "{path}");
+    }
 }
