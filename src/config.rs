@@ -113,8 +113,9 @@ pub const RCVBUF_BYTES_DEFAULT: u32 = 8 << 20;
 pub const SNDBUF_BYTES_DEFAULT: u32 = 8 << 20;
 /// Interval of the stats, in ms; 0: only at exit.
 pub const STATS_EVERY_MS_DEFAULT: u64 = 0;
-/// Peers at most: at 512 bytes each, 32 MiB when full.
-pub const PEERS_MAX_DEFAULT: u32 = 65_536;
+/// Peers at most: at 512 bytes each, 25 MB when full. Their tables have 65,536
+/// places, which a hash table fills to 7/8.
+pub const PEERS_MAX_DEFAULT: u32 = 50_000;
 /// Idle time on loopback and under `challenge`, in ms: 60 minutes.
 pub const IDLE_MS_DEFAULT: u64 = 60 * 60_000;
 /// Idle time under `open` on a network, in ms: 5 minutes, because a forged

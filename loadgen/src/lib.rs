@@ -25,5 +25,7 @@ pub mod payload;
 pub mod plan;
 pub mod report;
 pub mod scenario;
+pub mod search;
 pub mod session;
+pub mod stage;
 pub mod units;

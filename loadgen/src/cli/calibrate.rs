@@ -78,6 +78,11 @@ pub(super) fn run(args: &CalibrateArgs) -> Result<u8, String> {
     )?;
     match args.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&found).map_err(|error| error.to_string())?),
+        Output::Quiet => {}
+        Output::Csv => {
+            println!("train,copies_per_s,lost");
+            found.iter().for_each(|at| println!("{},{},{}", at.train, at.copies_per_second, at.lost));
+        }
         Output::Text => found.iter().for_each(|ceiling| print(ceiling, args.clients)),
     }
     Ok(0)

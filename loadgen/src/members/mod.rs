@@ -48,7 +48,7 @@ impl Sockets {
     const AUTO_SHARED: u32 = 16;
 
     /// How many sockets are shared by `members`; `None`: a socket each.
-    fn shared(self, members: u32) -> Option<u32> {
+    pub fn shared(self, members: u32) -> Option<u32> {
         match self {
             Self::Auto => (members > udp::MEMBERS_MAX).then_some(Self::AUTO_SHARED),
             Self::PerClient => None,
