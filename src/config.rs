@@ -54,14 +54,14 @@ pub const CHALLENGE_ADDRESSES_MAX: usize = 16_384;
 pub const JOIN_PREFIXES_MAX: usize = 16_384;
 
 /// Datagrams in a row that make a mirror, each equal to something relayed to it.
-pub const MIRROR_RUN: u32 = 32;
+pub const MIRROR_RUN: u8 = 32;
 /// How long a relayed payload counts for the mirror guard, in ms.
 pub const MIRROR_WINDOW_MS: u64 = 2_000;
 /// Payload hashes the mirror guard remembers: about 32 bytes each.
 pub const MIRROR_TABLE: usize = 1024;
 
 /// Port-unreachable errors after which a silent peer leaves.
-pub const UNREACHABLE_COUNT: u32 = 3;
+pub const UNREACHABLE_COUNT: u8 = 3;
 /// Least time between the first and the last of them, in ms: one can be forged.
 pub const UNREACHABLE_SPAN_MS: u64 = 2_000;
 
@@ -113,8 +113,9 @@ pub const RCVBUF_BYTES_DEFAULT: u32 = 8 << 20;
 pub const SNDBUF_BYTES_DEFAULT: u32 = 8 << 20;
 /// Interval of the stats, in ms; 0: only at exit.
 pub const STATS_EVERY_MS_DEFAULT: u64 = 0;
-/// Peers at most: at 512 bytes each, 32 MiB when full.
-pub const PEERS_MAX_DEFAULT: u32 = 65_536;
+/// Peers at most: at 512 bytes each, 25 MB when full. Their tables have 65,536
+/// places, which a hash table fills to 7/8.
+pub const PEERS_MAX_DEFAULT: u32 = 50_000;
 /// Idle time on loopback and under `challenge`, in ms: 60 minutes.
 pub const IDLE_MS_DEFAULT: u64 = 60 * 60_000;
 /// Idle time under `open` on a network, in ms: 5 minutes, because a forged

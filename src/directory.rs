@@ -6,9 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Parts that are locked apart: writers and readers rarely meet, and no part
-/// grows by much at once.
-const SHARDS: usize = 64;
+/// Members of a part when the directory is full. Parts are locked apart, so
+/// writers and readers rarely meet; and a part that grows moves no more than
+/// these, some 25 us, so that a join never stalls the loop.
+const PART_MEMBERS_MAX: usize = 512;
+/// Parts of a small directory.
+const PARTS_MIN: usize = 64;
 
 /// A member as other threads see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,13 +42,15 @@ pub struct Directory {
     entries: DashMap<SocketAddr, Entry>,
 }
 
-impl Default for Directory {
-    fn default() -> Self {
-        Self { entries: DashMap::with_shard_amount(SHARDS) }
-    }
-}
-
 impl Directory {
+    /// A directory that stays quick up to `members_max`. It takes its memory
+    /// as they come: a table of that size would touch a page for each of the
+    /// first thousands.
+    pub fn new(members_max: usize) -> Self {
+        let parts = members_max.div_ceil(PART_MEMBERS_MAX).next_power_of_two().max(PARTS_MIN);
+        Self { entries: DashMap::with_shard_amount(parts) }
+    }
+
     /// A member has come.
     pub fn insert(&self, remote: SocketAddr, name: Arc<str>, since_unix_s: u64) {
         let entry = Entry { name, since_unix_s, lines: AtomicU64::new(0), bytes: AtomicU64::new(0) };
@@ -104,7 +109,7 @@ mod tests {
 
     #[test]
     fn shows_who_is_here_and_what_they_said() {
-        let directory = Directory::default();
+        let directory = Directory::new(10);
         let [a, b] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         directory.insert(b, "bob".into(), 20);
         directory.insert(a, "alice".into(), 10);

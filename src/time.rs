@@ -1,13 +1,15 @@
 //! Owns [`Time`], the only notion of time that the pure core knows. Never
 //! reads a clock: `server.rs` does, once a turn, and hands the result down.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 /// A moment: nanoseconds since the relay's start, and the Unix time in seconds.
 ///
 /// The nanoseconds never go backwards (they come from a monotonic clock) and
-/// drive every timer and rate; the Unix seconds are for people only.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+/// drive every timer and rate, and alone decide what is earlier; the Unix
+/// seconds are for people only.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Time {
     nanos: u64,
     unix_s: u64,
@@ -32,6 +34,26 @@ impl Time {
     /// How long ago `earlier` was; zero if it lies in the future.
     pub const fn since(self, earlier: Time) -> Duration {
         Duration::from_nanos(self.nanos.saturating_sub(earlier.nanos))
+    }
+}
+
+impl PartialEq for Time {
+    fn eq(&self, other: &Time) -> bool {
+        self.nanos == other.nanos
+    }
+}
+
+impl Eq for Time {}
+
+impl PartialOrd for Time {
+    fn partial_cmp(&self, other: &Time) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Time {
+    fn cmp(&self, other: &Time) -> Ordering {
+        self.nanos.cmp(&other.nanos)
     }
 }
 

@@ -73,11 +73,11 @@ impl Net {
     }
 
     fn relay(&self, number: usize) -> &Bench {
-        let relays = self.nodes.iter().filter_map(|(_, node)| match node {
+        let mut relays = self.nodes.iter().filter_map(|(_, node)| match node {
             Node::Relay(bench) => Some(&**bench),
             Node::Echo(_) => None,
         });
-        relays.skip(number).next().expect("a relay")
+        relays.nth(number).expect("a relay")
     }
 }
 

@@ -2,12 +2,13 @@
 //! plan, settings, the members' kind.
 
 use crate::clock;
-use crate::measure::{self, Measurement, Settings, Watch};
-use crate::members::{Sockets, Transport, plain};
+use crate::measure::{self, Measurement, Settings, Watch, sender_member};
+use crate::members::{Protocol, Sockets, Transport, plain};
 use crate::payload;
 use crate::plan::{MESSAGES_MAX, Plan, Workload};
 use crate::report::{Setup, Slo};
 use crate::scenario::{Scenario, Script};
+use crate::session;
 use crate::units::show_scaled;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,12 +25,12 @@ const CALIBRATION: Duration = Duration::from_millis(400);
 pub struct Benchmark {
     /// The server.
     pub target: SocketAddr,
+    /// What it speaks.
+    pub protocol: Protocol,
     /// Members in all.
     pub members: u32,
     /// The server was started for this benchmark and ends with it.
     pub own_relay: bool,
-    /// What the server speaks.
-    pub protocol: Protocol,
     /// How plain members are made.
     pub sockets: Sockets,
     /// What goes on besides.
@@ -77,6 +78,7 @@ impl Benchmark {
     pub fn validate(&self) -> Result<(), String> {
         let workload = &self.workload;
         let needed = plain::name(self.members.saturating_sub(1)).len() + payload::OVERHEAD_BYTES;
+        let refused = self.protocol.refuses(self.sockets, self.members, self.rx_threads);
         let wrong = [
             (self.members < 2, "--clients must be at least 2: one speaks, one hears".into()),
             (
@@ -87,7 +89,7 @@ impl Benchmark {
                 self.script.scenario == Scenario::Stall && self.server_pid.is_none(),
                 "--scenario stall needs --server-pid: that process is stopped".into(),
             ),
-            (!self.sockets.fits(self.members, self.rx_threads), self.sockets.bounds(self.rx_threads)),
+            (refused.is_some(), refused.unwrap_or_default()),
             (workload.rate <= 0.0, "--rate must be above 0".into()),
             (self.join_rate <= 0.0, "--join-rate must be above 0".into()),
             (workload.duration.is_zero(), "--duration must be above 0".into()),
@@ -156,7 +158,17 @@ impl Benchmark {
 
     /// Opens members of this benchmark's kind towards `target`.
     pub fn open(&self, target: SocketAddr) -> Result<Arc<dyn Transport>, String> {
-        self.sockets.open(target, self.members, self.receive_buffer)
+        self.protocol.open(self.sockets, target, self.members, &self.speakers(), self.receive_buffer)
+    }
+
+    /// The members that send: the plan's, and those that probe.
+    fn speakers(&self) -> Vec<u32> {
+        let senders = self.workload.senders;
+        let planned = (0..senders).map(|sender| sender_member(sender, senders, self.counted()));
+        let mut speakers: Vec<u32> = planned.chain(session::PROBERS).collect();
+        speakers.sort_unstable();
+        speakers.dedup();
+        speakers
     }
 
     /// For the report.
@@ -167,7 +179,7 @@ impl Benchmark {
             } else {
                 self.target.to_string()
             },
-            protocol: self.protocol.name().into(),
+            protocol: self.protocol.to_string(),
             members: self.members,
             members_made: made,
             senders: self.workload.senders,
@@ -190,7 +202,13 @@ impl Benchmark {
         }
         progress.say("calibrating: what can this generator receive here?");
         let size = self.workload.sizes.least();
-        let found = measure::calibrate(&|target| self.open(target), size, &self.settings(run_id()), CALIBRATION)?;
+        let found = measure::calibrate(
+            self.protocol,
+            &|target| self.open(target),
+            size,
+            &self.settings(run_id()),
+            CALIBRATION,
+        )?;
         let best = found.iter().map(|ceiling| ceiling.copies_per_second).fold(0.0, f64::max);
         progress.say(&format!("this generator can receive about {} copies/s here", show_scaled(best)));
         Ok(Some(best))

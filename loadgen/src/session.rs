@@ -15,6 +15,9 @@ const NOBODY_LISTENS: &str = "nothing listens at the target (port unreachable); 
 
 /// Names between two looks at the server's queue.
 const LOOK_EVERY: usize = 512;
+/// The members that probe: two, so that each of them hears the other.
+pub const PROBERS: std::ops::Range<u32> = 0..2;
+
 /// The longest wait for a probe to reach everybody, in steps of 10 ms.
 const WAIT_STEPS: u32 = 3000;
 
@@ -241,7 +244,7 @@ impl Session {
     fn probe(&self, roll: &Roll, interrupt: &AtomicBool) -> Result<(), String> {
         wait_quiet(roll, 3, WAIT_STEPS, || false);
         let round = self.round.fetch_add(1, Relaxed);
-        for sender in 0..self.transport.members().min(2) {
+        for sender in PROBERS.take(self.transport.members() as usize) {
             let stamp = Stamp { phase: Phase::Probe, run: self.run, sender, seq: round, index: round, planned: 0 };
             let mut message = Vec::new();
             payload::encode(&stamp, &self.transport.name(sender), 0, &mut message);

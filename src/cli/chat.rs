@@ -115,7 +115,7 @@ struct Link {
 
 /// Chats until the user leaves or the relay is gone.
 pub(super) fn run(args: &ChatArgs) -> ExitCode {
-    let name = args.name.clone().unwrap_or_else(Speaker::of_user);
+    let name = args.name.unwrap_or_else(Speaker::of_user);
     match chat(&args.addr.0, &name) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -227,7 +227,7 @@ impl Link {
         let socket = UdpSocket::bind(any)?;
         socket.connect(remote)?;
         socket.send(name.to_string().as_bytes())?;
-        Ok(Self { socket, name: name.clone() })
+        Ok(Self { socket, name: *name })
     }
 
     /// Sends a message. A refusal of an earlier one is told here, too, and only

@@ -10,6 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const HELP: &str = "\
   TEXT                  to the one peer as typed, or to all as [relay] TEXT
@@ -112,11 +113,14 @@ fn outcome(outcome: Outcome) -> String {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "how long somebody has been here is shown, not acted upon")]
 fn peers(members: &[Member]) -> String {
+    let now_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut lines = vec![format!("{} here", members.len())];
     lines.extend(members.iter().map(|member| {
         let Member { remote, name, since_unix_s, lines, bytes } = member;
-        format!("  {remote:<24} {name}  since {since_unix_s} (Unix s), {lines} lines, {bytes} B")
+        let here = format!("{:?}", Duration::from_secs(now_unix_s.saturating_sub(*since_unix_s)));
+        format!("  {remote:<24} here {here:>8}  {lines:>6} lines {bytes:>9} B  {name}")
     }));
     lines.join("\n")
 }

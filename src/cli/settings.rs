@@ -42,7 +42,7 @@ pub(super) struct Settings {
     pub(super) lang: Option<Lang>,
 
     /// Members at most; memory for them is taken at the start, so 0 stands for the largest, 4000000
-    /// [default: 65536]
+    /// [default: 50000]
     #[arg(long, value_name = "COUNT", help_heading = "Members")]
     pub(super) max_peers: Option<Peers>,
 

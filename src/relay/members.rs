@@ -128,7 +128,7 @@ impl Relay {
         let origin = self.origin(self.peers.path(index));
         let echo = self.mirror.is_echo(self.mirror.text(bytes), origin, now);
         let peer = self.peers.peer_mut(index);
-        peer.echoes = if echo { peer.echoes + 1 } else { 0 };
+        peer.echoes = if echo { peer.echoes.saturating_add(1) } else { 0 };
         peer.echoes >= config::MIRROR_RUN
     }
 
@@ -180,8 +180,8 @@ impl Relay {
         self.silent_for(self.peers.longest_silent(false), warn_after)
     }
 
-    fn silent_for(&self, longest: Option<(MemberIndex, Time)>, after_ms: u64) -> Option<Time> {
-        let (_, heard) = longest?;
-        (self.limits.idle_ms != 0).then(|| heard + Duration::from_millis(after_ms))
+    fn silent_for(&self, longest: Option<(MemberIndex, u64)>, after_ms: u64) -> Option<Time> {
+        let (_, heard_ns) = longest?;
+        (self.limits.idle_ms != 0).then(|| Time::new(heard_ns, 0) + Duration::from_millis(after_ms))
     }
 }

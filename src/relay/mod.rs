@@ -35,7 +35,6 @@ use notices::{Notices, Room};
 use peers::Peers;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 /// Members that one call of [`Relay::handle_deadline`] expires or warns at most.
 const EXPIRIES_PER_CALL: usize = 16;
@@ -153,10 +152,10 @@ impl Relay {
         let Some(index) = self.peers.find(remote) else { return };
         let peer = self.peers.peer_mut(index);
         if peer.unreachables == 0 {
-            peer.unreachable_since = now;
+            peer.unreachable_since_ns = now.nanos();
         }
         peer.unreachables = peer.unreachables.saturating_add(1);
-        let long = now.since(peer.unreachable_since) >= Duration::from_millis(config::UNREACHABLE_SPAN_MS);
+        let long = now.nanos().saturating_sub(peer.unreachable_since_ns) >= config::UNREACHABLE_SPAN_MS * 1_000_000;
         if long && peer.unreachables >= config::UNREACHABLE_COUNT {
             self.leave(now, index, crate::metrics::LeaveReason::Unreachable, out);
         }

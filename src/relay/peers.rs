@@ -27,11 +27,11 @@ pub(super) struct Peer {
     /// How often it is told why a line was dropped.
     pub(super) told: Bucket,
     /// When the first port-unreachable came since it was last heard.
-    pub(super) unreachable_since: Time,
-    pub(super) unreachables: u32,
+    pub(super) unreachable_since_ns: u64,
+    heard_ns: u64,
+    pub(super) unreachables: u8,
     /// Datagrams in a row that were echoes.
-    pub(super) echoes: u32,
-    heard: Time,
+    pub(super) echoes: u8,
     warned: bool,
     previous: u32,
     next: u32,
@@ -44,6 +44,8 @@ struct SilenceList {
     first: u32,
     last: u32,
 }
+
+const _: () = assert!(size_of::<Peer>() <= 72, "the memory that the doc of Peers names");
 
 /// All plain members.
 ///
@@ -138,10 +140,10 @@ impl Peers {
             messages: Bucket::default(),
             bytes: Bucket::default(),
             told: Bucket::default(),
-            unreachable_since: now,
+            unreachable_since_ns: 0,
+            heard_ns: now.nanos(),
             unreachables: 0,
             echoes: 0,
-            heard: now,
             warned: false,
             previous: NONE,
             next: NONE,
@@ -173,7 +175,7 @@ impl Peers {
     pub(super) fn touch(&mut self, index: MemberIndex, path: Path, now: Time) {
         self.unlink(index.0);
         let peer = self.peer_mut(index);
-        peer.heard = now;
+        peer.heard_ns = now.nanos();
         peer.warned = false;
         peer.unreachables = 0;
         self.append(index.0);
@@ -189,10 +191,10 @@ impl Peers {
         self.append(index.0);
     }
 
-    /// The longest silent member of those warned, or not warned, and when it was heard.
-    pub(super) fn longest_silent(&self, warned: bool) -> Option<(MemberIndex, Time)> {
+    /// The longest silent member of those warned, or not warned, and when it was heard, in ns.
+    pub(super) fn longest_silent(&self, warned: bool) -> Option<(MemberIndex, u64)> {
         let first = self.silence[usize::from(warned)].first;
-        (first != NONE).then(|| (MemberIndex(first), self.peers[first as usize].heard))
+        (first != NONE).then(|| (MemberIndex(first), self.peers[first as usize].heard_ns))
     }
 
     fn forget_keys(&mut self, at: u32) {

@@ -118,7 +118,7 @@ impl Server {
             inbox: Inbox::new(config::INBOX_DATAGRAMS),
             outbox: Outbox::new(config::INBOX_DATAGRAMS, config::LINE_BYTES_MAX),
             events: Events::with_capacity(EVENTS_MAX),
-            directory: Arc::new(Directory::default()),
+            directory: Arc::new(Directory::new(config.limits.peers_max as usize)),
             observer: None,
             tally: SendTally::default(),
             histograms: Histograms::default(),
@@ -171,7 +171,7 @@ impl Server {
     /// # Errors
     /// Waiting for the socket failed: nothing that a peer can cause.
     pub fn run(mut self) -> Result<Report, ServerError> {
-        while !self.stopping || self.blocked_until.is_some() {
+        while !self.stopping || self.is_blocked() {
             self.turn(None)?;
         }
         Ok(self.report())
@@ -210,12 +210,10 @@ impl Server {
             self.errors = false;
             self.socket.drain_errors();
         }
-        if self.blocked_until.is_some() {
+        if self.is_blocked() {
             self.flush();
         }
-        if self.blocked_until.is_some() {
-            return Ok(());
-        }
+        // Each of these may block the socket, and does nothing while it is.
         self.handle_requests();
         self.handle_unreachables();
         self.receive()?;
@@ -223,14 +221,18 @@ impl Server {
         Ok(())
     }
 
+    fn is_blocked(&self) -> bool {
+        self.blocked_until.is_some()
+    }
+
     /// Whether the socket has been read empty: the next turn would wait.
     pub fn is_idle(&self) -> bool {
-        !self.readable && self.blocked_until.is_none()
+        !self.readable && !self.is_blocked()
     }
 
     fn wait(&mut self, most: Option<Duration>) -> io::Result<()> {
         let now = self.clock.now();
-        let timeout = if self.readable && self.blocked_until.is_none() {
+        let timeout = if self.readable && !self.is_blocked() {
             Some(Duration::ZERO)
         } else {
             let due = self.next_deadline().map(|due| due.since(now));
@@ -255,7 +257,8 @@ impl Server {
     }
 
     fn handle_requests(&mut self) {
-        while let Some(request) = self.requests.next() {
+        while !self.is_blocked() {
+            let Some(request) = self.requests.next() else { return };
             match request {
                 Request::Command(command, answer) => {
                     let now = self.clock.now();
@@ -267,13 +270,13 @@ impl Server {
                 }
                 Request::Report(answer) => _ = answer.try_send(self.report()),
             }
-            if self.blocked_until.is_some() {
-                return;
-            }
         }
     }
 
     fn handle_unreachables(&mut self) {
+        if self.is_blocked() {
+            return;
+        }
         let now = self.clock.now();
         while !self.outbox.is_full() {
             let Some(remote) = self.socket.next_unreachable() else { break };
@@ -286,7 +289,7 @@ impl Server {
     /// stays true and the next poll does not wait.
     fn receive(&mut self) -> Result<(), ServerError> {
         for _ in 0..config::RECEIVE_BATCHES_PER_TURN {
-            if !self.readable || self.blocked_until.is_some() || self.stopping {
+            if !self.readable || self.is_blocked() || self.stopping {
                 break;
             }
             let now = self.clock.now();
@@ -314,10 +317,10 @@ impl Server {
     }
 
     fn handle_deadlines(&mut self) {
-        let now = self.clock.now();
-        if self.blocked_until.is_some() {
+        if self.is_blocked() {
             return;
         }
+        let now = self.clock.now();
         if self.relay.next_deadline().is_some_and(|due| due <= now) {
             self.relay.handle_deadline(now, &mut self.outbox);
             self.end_turn(now);

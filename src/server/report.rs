@@ -5,6 +5,9 @@ use crate::metrics::{Counters, DropReason, LeaveReason, Summary, human_nanos};
 use std::fmt;
 use std::fs;
 
+/// Members from which on memory a member says something.
+const MEMBERS_FOR_MEMORY: usize = 1000;
+
 /// What a server has counted so far. [`Display`](fmt::Display) writes it for
 /// people: one line, or with `{:#}` one fact a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,10 +40,11 @@ impl Report {
         self.counters.balances() && self.copies.balances()
     }
 
-    /// Memory beyond the base a member, in bytes; `None` without members.
+    /// Memory beyond the base a member, in bytes. `None` for fewer than a
+    /// thousand members: what the first traffic touches would be taken for theirs.
     pub fn bytes_per_member(&self) -> Option<u64> {
         let beyond = self.resident_bytes.saturating_sub(self.base_bytes);
-        beyond.checked_div(self.members as u64)
+        (self.members >= MEMBERS_FOR_MEMORY).then(|| beyond / self.members as u64)
     }
 
     fn drops(&self) -> Vec<(&'static str, u64)> {

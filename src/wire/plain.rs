@@ -51,7 +51,8 @@ impl<'a> Text<'a> {
             Some(&NATIVE_MAGIC) => return Text::Native,
             Some(_) => {}
         }
-        if bytes.iter().any(|&byte| is_control_byte(byte)) {
+        // Folds, not searches: without an early end they run on whole vectors.
+        if bytes.iter().fold(false, |found, &byte| found | is_control_byte(byte)) {
             return Text::ControlCharacter;
         }
         if begins_a_line(bytes, RELAY_PREFIX.as_bytes()) {
@@ -76,7 +77,7 @@ impl<'a> Text<'a> {
 }
 
 fn is_control_byte(byte: u8) -> bool {
-    byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | b'\n')
+    ((byte < b' ') | (byte == 0x7F)) & (byte != b'\t') & (byte != b'\r') & (byte != b'\n')
 }
 
 fn is_c1(c: char) -> bool {
@@ -85,10 +86,12 @@ fn is_c1(c: char) -> bool {
 
 /// Whether `bytes`, or what follows a CR or LF in them, begins with `prefix`.
 fn begins_a_line(bytes: &[u8], prefix: &[u8]) -> bool {
-    bytes.starts_with(prefix) || {
-        let line_ends = bytes.iter().enumerate().filter(|(_, byte)| matches!(byte, b'\r' | b'\n'));
-        line_ends.map(|(at, _)| &bytes[at + 1..]).any(|line| line.starts_with(prefix))
-    }
+    let has_line_ends = bytes.iter().fold(false, |found, &byte| found | (byte == b'\r') | (byte == b'\n'));
+    bytes.starts_with(prefix)
+        || has_line_ends && {
+            let line_ends = bytes.iter().enumerate().filter(|(_, byte)| matches!(byte, b'\r' | b'\n'));
+            line_ends.map(|(at, _)| &bytes[at + 1..]).any(|line| line.starts_with(prefix))
+        }
 }
 
 /// Whether a text, without the name before it, asks to leave.

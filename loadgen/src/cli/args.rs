@@ -18,6 +18,10 @@ pub(super) struct WorkloadArgs {
     #[arg(long, value_name = "ADDR")]
     target: Option<SocketAddr>,
 
+    /// What the server speaks; nats, redis and mqtt over TCP, a connection per member.
+    #[arg(long, value_enum, default_value = "plain")]
+    protocol: Protocol,
+
     /// Members in all.
     #[arg(long, value_name = "N", default_value = "1000", value_parser = parse_count)]
     clients: u32,
@@ -128,6 +132,7 @@ impl WorkloadArgs {
         let benchmark = Benchmark {
             target: self.target.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into()),
             own_relay: self.target.is_none(),
+            protocol: self.protocol,
             members: self.clients,
             sockets: self.sockets,
             script,
@@ -162,7 +167,7 @@ impl WorkloadArgs {
             return Ok(None);
         }
         if self.protocol != Protocol::Plain {
-            return Err(format!("--protocol {} needs --target: only outcry is started here", self.protocol.name()));
+            return Err(format!("--protocol {} needs --target: only outcry is started here", self.protocol));
         }
         let relay = Relay::start(self.clients)?;
         for benchmark in benchmarks {

@@ -8,6 +8,7 @@ mod collect;
 mod disturb;
 mod histograms;
 mod outcome;
+mod outlet;
 mod position;
 mod recorder;
 mod rx;

@@ -30,7 +30,6 @@ fn settings() -> Settings {
         rx_threads: 1,
         pin: None,
         late: Duration::from_secs(1),
-        echoes: false,
         reflected: false,
         in_flight: None,
         drain_max: Duration::ZERO,

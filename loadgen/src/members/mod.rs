@@ -1,10 +1,15 @@
 //! How members reach the target: sockets, joining, leaving, sending and
 //! receiving. Knows bytes and members, not what a message means.
+//! UDP in `udp` and `shared`, publish-subscribe servers over TCP in `tcp`.
 
 pub mod limits;
 pub mod plain;
+pub mod protocol;
 pub mod shared;
+pub mod tcp;
 pub mod udp;
+
+pub use protocol::Protocol;
 
 use crate::clock::Clock;
 use std::io;

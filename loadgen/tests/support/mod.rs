@@ -4,7 +4,7 @@
 
 use loadgen::benchmark::{Benchmark, Progress};
 use loadgen::measure::{Board, Second, Watch};
-use loadgen::members::Sockets;
+use loadgen::members::{Protocol, Sockets};
 use loadgen::mock::Mock;
 use loadgen::plan::{Arrival, Workload};
 use loadgen::report::Report;
@@ -26,9 +26,9 @@ impl Progress for Silent {
 pub(crate) fn benchmark(mock: &Mock, members: u32, senders: u32, rate: f64, seconds: u64) -> Benchmark {
     Benchmark {
         target: mock.address(),
+        protocol: Protocol::Plain,
         members,
         own_relay: false,
-        protocol: Protocol::Plain,
         sockets: Sockets::Auto,
         script: Script::default(),
         workload: Workload {
