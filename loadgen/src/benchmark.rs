@@ -1,20 +1,17 @@
-//! One benchmark from the first socket to the report: calibrate, join, measure
-//! one or several runs, look at server and kernel, judge.
+//! What one benchmark is told, what is refused of it, and what follows from it:
+//! plan, settings, the members' kind.
 
-use crate::check::Surroundings;
-use crate::clock::{self, Clock};
-use crate::looker::{Look, Looker};
-use crate::measure::{self, Measurement, Settings, Watch};
-use crate::members::{Sockets, Transport, plain};
+use crate::clock;
+use crate::measure::{self, Measurement, Settings, Watch, sender_member};
+use crate::members::{Protocol, Sockets, Transport, plain};
 use crate::payload;
 use crate::plan::{MESSAGES_MAX, Plan, Workload};
-use crate::report::{Context, Report, RunFigures, Setup, Slo};
+use crate::report::{Setup, Slo};
 use crate::scenario::{Scenario, Script};
-use crate::session::{Joined, Joining, Session};
-use crate::units::{show_count, show_ns, show_scaled};
+use crate::session;
+use crate::units::show_scaled;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// More copies a second than any target delivers: sizes what a closed loop may send.
@@ -28,9 +25,13 @@ const CALIBRATION: Duration = Duration::from_millis(400);
 pub struct Benchmark {
     /// The server.
     pub target: SocketAddr,
+    /// What it speaks.
+    pub protocol: Protocol,
     /// Members in all.
     pub members: u32,
-    /// How they are made.
+    /// The server was started for this benchmark and ends with it.
+    pub own_relay: bool,
+    /// How plain members are made.
     pub sockets: Sockets,
     /// What goes on besides.
     pub script: Script,
@@ -77,6 +78,7 @@ impl Benchmark {
     pub fn validate(&self) -> Result<(), String> {
         let workload = &self.workload;
         let needed = plain::name(self.members.saturating_sub(1)).len() + payload::OVERHEAD_BYTES;
+        let refused = self.protocol.refuses(self.sockets, self.members, self.rx_threads);
         let wrong = [
             (self.members < 2, "--clients must be at least 2: one speaks, one hears".into()),
             (
@@ -87,7 +89,7 @@ impl Benchmark {
                 self.script.scenario == Scenario::Stall && self.server_pid.is_none(),
                 "--scenario stall needs --server-pid: that process is stopped".into(),
             ),
-            (!self.sockets.fits(self.members, self.rx_threads), self.sockets.bounds(self.rx_threads)),
+            (refused.is_some(), refused.unwrap_or_default()),
             (workload.rate <= 0.0, "--rate must be above 0".into()),
             (self.join_rate <= 0.0, "--join-rate must be above 0".into()),
             (workload.duration.is_zero(), "--duration must be above 0".into()),
@@ -112,7 +114,8 @@ impl Benchmark {
         }
     }
 
-    fn settings(&self, run: u32) -> Settings {
+    /// What a measurement under run id `run` is told.
+    pub(crate) fn settings(&self, run: u32) -> Settings {
         Settings {
             run,
             senders: self.workload.senders,
@@ -130,7 +133,7 @@ impl Benchmark {
     }
 
     /// The plan of one run.
-    fn plan(&self, seed: u64) -> Result<Plan, String> {
+    pub fn plan(&self, seed: u64) -> Result<Plan, String> {
         let arrival = self.script.arrival(self.workload.arrival, self.workload.rate);
         let workload = Workload { seed, arrival, ..self.workload.clone() };
         if self.in_flight.is_none() {
@@ -141,6 +144,13 @@ impl Benchmark {
         Ok(Plan::closed(&workload, (messages as usize).min(MESSAGES_MAX / 4)))
     }
 
+    /// The server's port, if its queue can be watched without reading a table
+    /// of thousands of sockets of our own.
+    pub(crate) fn watched_port(&self) -> Option<u16> {
+        let few = self.sockets.shared(self.members).is_some();
+        (few && self.target.ip().is_loopback()).then(|| self.target.port())
+    }
+
     /// Members whose copies count.
     fn counted(&self) -> u32 {
         self.script.counted(self.members)
@@ -148,13 +158,28 @@ impl Benchmark {
 
     /// Opens members of this benchmark's kind towards `target`.
     pub fn open(&self, target: SocketAddr) -> Result<Arc<dyn Transport>, String> {
-        self.sockets.open(target, self.members, self.receive_buffer)
+        self.protocol.open(self.sockets, target, self.members, &self.speakers(), self.receive_buffer)
     }
 
-    fn setup(&self, made: String, run: &Measurement) -> Setup {
+    /// The members that send: the plan's, and those that probe.
+    fn speakers(&self) -> Vec<u32> {
+        let senders = self.workload.senders;
+        let planned = (0..senders).map(|sender| sender_member(sender, senders, self.counted()));
+        let mut speakers: Vec<u32> = planned.chain(session::PROBERS).collect();
+        speakers.sort_unstable();
+        speakers.dedup();
+        speakers
+    }
+
+    /// For the report.
+    pub(crate) fn setup(&self, made: String, run: &Measurement) -> Setup {
         Setup {
-            target: self.target.to_string(),
-            protocol: "plain".into(),
+            target: if self.own_relay {
+                format!("{}, a relay started for this run", self.target)
+            } else {
+                self.target.to_string()
+            },
+            protocol: self.protocol.to_string(),
             members: self.members,
             members_made: made,
             senders: self.workload.senders,
@@ -170,137 +195,28 @@ impl Benchmark {
         }
     }
 
-    fn ceiling(&self, progress: &mut dyn Progress) -> Result<Option<f64>, String> {
+    /// What the generator can receive, unless that is not wanted.
+    pub fn ceiling(&self, progress: &mut dyn Progress) -> Result<Option<f64>, String> {
         if !self.calibrate {
             return Ok(None);
         }
         progress.say("calibrating: what can this generator receive here?");
         let size = self.workload.sizes.least();
-        let found = measure::calibrate(&|target| self.open(target), size, &self.settings(run_id()), CALIBRATION)?;
+        let found = measure::calibrate(
+            self.protocol,
+            &|target| self.open(target),
+            size,
+            &self.settings(run_id()),
+            CALIBRATION,
+        )?;
         let best = found.iter().map(|ceiling| ceiling.copies_per_second).fold(0.0, f64::max);
         progress.say(&format!("this generator can receive about {} copies/s here", show_scaled(best)));
         Ok(Some(best))
     }
 }
 
-/// Runs it.
-pub fn run(benchmark: &Benchmark, interrupt: &AtomicBool, progress: &mut dyn Progress) -> Result<Report, String> {
-    let ceiling = benchmark.ceiling(progress)?;
-    let mut stage = Stage::open(benchmark, interrupt, progress)?;
-    let mut done: Option<Trial> = None;
-    let mut figures = Vec::new();
-    for run in 0..benchmark.runs {
-        if run > 0 && interrupt.load(Ordering::Relaxed) {
-            break;
-        }
-        if benchmark.runs > 1 {
-            progress.say(&format!("run {} of {}", run + 1, benchmark.runs));
-        }
-        let seed = benchmark.workload.seed + u64::from(run);
-        let trial = stage.measure(&benchmark.plan(seed)?, benchmark.in_flight, interrupt, progress)?;
-        figures.push(RunFigures::of(seed, &trial.measurement, stage.looker.server(&trial).as_ref()));
-        match &mut done {
-            Some(pooled) => pooled.pool(&trial),
-            None => done = Some(trial),
-        }
-    }
-    let trial = done.ok_or("no run took place")?;
-    let report = stage.report(trial, ceiling, figures)?;
-    stage.session.leave(benchmark.join_rate);
-    Ok(report)
-}
-
-/// Members that have joined, ready to measure again and again.
-pub struct Stage<'a> {
-    benchmark: &'a Benchmark,
-    session: Session,
-    looker: Looker,
-    joined: Joined,
-    clock: Clock,
-}
-
-/// One measurement with what was seen around it.
-pub struct Trial {
-    /// What the members saw.
-    pub measurement: Measurement,
-    /// Before it.
-    pub start: Look,
-    /// After it.
-    pub end: Look,
-}
-
-impl Trial {
-    fn pool(&mut self, other: &Self) {
-        self.measurement.pool(&other.measurement);
-        self.end.advance(&other.start, &other.end);
-    }
-}
-
-impl<'a> Stage<'a> {
-    /// Opens the sockets and brings everybody in.
-    pub fn open(benchmark: &'a Benchmark, interrupt: &AtomicBool, progress: &mut dyn Progress) -> Result<Self, String> {
-        let clock = Clock::start();
-        let mut looker = Looker::new(benchmark.target, benchmark.server_pid);
-        looker.before_join()?;
-        let transport = benchmark.open(benchmark.target)?;
-        let read = transport.addresses().into_iter().take(benchmark.script.reading(benchmark.members) as usize);
-        looker.watch_own(read.map(|address| address.port()).collect());
-        let session = Session::new(transport, clock, run_id());
-        progress.say(&format!("joining {} members at {}", show_count(benchmark.members.into()), benchmark.target));
-        let joining =
-            Joining { rate: benchmark.join_rate, patience: benchmark.join_patience, rx_threads: benchmark.rx_threads };
-        let joined = session.join(&joining, interrupt, |_| ())?;
-        progress.say(&format!("all members proven in {}", show_ns(joined.elapsed.as_nanos() as f64)));
-        Ok(Self { benchmark, session, looker, joined, clock })
-    }
-
-    /// Measures one plan.
-    pub fn measure(
-        &mut self,
-        plan: &Plan,
-        in_flight: Option<u32>,
-        interrupt: &AtomicBool,
-        progress: &mut dyn Progress,
-    ) -> Result<Trial, String> {
-        // A run id of its own: what is still under way of an earlier run is not this one's.
-        self.session.run = self.session.run.wrapping_add(1);
-        let settings = Settings { in_flight, ..self.benchmark.settings(self.session.run) };
-        let start = self.looker.look()?;
-        let transport = &self.session.transport;
-        let measurement = measure::measure(transport, plan, &settings, self.clock, interrupt, progress)?;
-        Ok(Trial { measurement, start, end: self.looker.look()? })
-    }
-
-    /// Judges and reports what was measured.
-    pub fn report(&self, trial: Trial, ceiling: Option<f64>, runs: Vec<RunFigures>) -> Result<Report, String> {
-        let around = self.surroundings(&trial, ceiling)?;
-        let run = &trial.measurement;
-        let context = Context {
-            setup: self.benchmark.setup(self.session.transport.label(), run),
-            join: self.joined.into(),
-            server: self.looker.server(&trial),
-            around,
-            server_drops: trial.end.server_drops_since(&trial.start),
-            name_of: plain::name,
-            slos: self.benchmark.slos.clone(),
-            runs,
-        };
-        Ok(Report::new(run, context))
-    }
-
-    /// For the self-check.
-    pub fn surroundings(&self, trial: &Trial, ceiling: Option<f64>) -> Result<Surroundings, String> {
-        Ok(Surroundings {
-            generator_drops: trial.end.own_drops_since(&trial.start),
-            stolen: trial.end.stolen_since(&trial.start),
-            alive: self.session.count_alive(self.benchmark.rx_threads)?,
-            members: self.benchmark.members,
-            ceiling,
-        })
-    }
-}
-
-fn run_id() -> u32 {
+/// A run id that another run on the same server will not have.
+pub(crate) fn run_id() -> u32 {
     let bits = clock::entropy();
     (bits ^ (bits >> 32)) as u32
 }

@@ -14,6 +14,7 @@
 
 pub mod benchmark;
 pub mod check;
+pub mod child;
 pub mod cli;
 pub mod clock;
 pub mod looker;
@@ -25,5 +26,7 @@ pub mod payload;
 pub mod plan;
 pub mod report;
 pub mod scenario;
+pub mod search;
 pub mod session;
+pub mod stage;
 pub mod units;

@@ -1,8 +1,8 @@
 //! Looks at server and kernel from outside, before and after a measurement.
 
-use crate::benchmark::Trial;
 use crate::machine::{drops, environment::CoreTime, server};
 use crate::report::Server;
+use crate::stage::Trial;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
@@ -46,6 +46,11 @@ impl Looker {
         self.pid.map(server::sample).transpose()
     }
 
+    /// The server's process now, if it can be seen.
+    pub fn sample_now(&self) -> Option<server::Sample> {
+        self.sample().ok().flatten()
+    }
+
     /// Looks now.
     pub fn look(&self) -> Result<Look, String> {
         Ok(Look {
@@ -76,6 +81,11 @@ impl Looker {
 }
 
 impl Look {
+    /// The server's processor time so far.
+    pub fn cpu_ns(&self) -> u64 {
+        self.sample.map_or(0, |sample| sample.cpu_ns)
+    }
+
     /// Datagrams dropped at the generator's sockets in between.
     pub fn own_drops_since(&self, start: &Self) -> u64 {
         self.own_drops.saturating_sub(start.own_drops)

@@ -3,6 +3,7 @@
 //! probe that everybody must receive is the only proof there is.
 
 use crate::clock::Clock;
+use crate::machine::drops;
 use crate::members::{Sink, Transport};
 use crate::payload::{self, Content, Phase, Stamp};
 use std::io;
@@ -11,6 +12,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 const NOBODY_LISTENS: &str = "nothing listens at the target (port unreachable); start the server first";
+
+/// Names between two looks at the server's queue.
+const LOOK_EVERY: usize = 512;
+/// The members that probe: two, so that each of them hears the other.
+pub const PROBERS: std::ops::Range<u32> = 0..2;
 
 /// The longest wait for a probe to reach everybody, in steps of 10 ms.
 const WAIT_STEPS: u32 = 3000;
@@ -24,6 +30,9 @@ pub struct Joining {
     pub patience: Duration,
     /// Receiving threads.
     pub rx_threads: u32,
+    /// The server's port on this host: its queue is looked at, so that a storm
+    /// is as fast as the server reads and no faster.
+    pub watched_port: Option<u16>,
 }
 
 /// What joining took.
@@ -126,7 +135,7 @@ impl Session {
         let began = self.clock.now();
         self.listening(joining.rx_threads, true, |roll| {
             let everybody: Vec<u32> = (0..self.transport.members()).collect();
-            self.send_names(&everybody, joining.rate, interrupt)?;
+            self.send_names(&everybody, joining, interrupt)?;
             let sent = Duration::from_nanos(self.clock.now() - began);
             let (mut repeated, mut best, mut best_at) = (0, 0, self.clock.now());
             while !roll.complete() {
@@ -145,9 +154,11 @@ impl Session {
                 if !roll.complete() {
                     let missing: Vec<u32> = roll.missing().collect();
                     repeated += missing.len() as u64;
-                    self.send_names(&missing, joining.rate, interrupt)?;
+                    self.send_names(&missing, joining, interrupt)?;
                 }
             }
+            // Notices and repeated names may still be on their way: not into the measurement.
+            wait_quiet(roll, 10, WAIT_STEPS, || false);
             Ok(Joined { sent, elapsed: Duration::from_nanos(self.clock.now() - began), repeated })
         })
     }
@@ -210,14 +221,19 @@ impl Session {
         })
     }
 
-    fn send_names(&self, members: &[u32], rate: f64, interrupt: &AtomicBool) -> Result<(), String> {
-        let (began, gap_ns) = (self.clock.now(), 1e9 / rate);
+    fn send_names(&self, members: &[u32], joining: &Joining, interrupt: &AtomicBool) -> Result<(), String> {
+        let (began, gap_ns) = (self.clock.now(), 1e9 / joining.rate);
         for (sent, member) in members.iter().enumerate() {
             let due = began + (sent as f64 * gap_ns) as u64;
             if due > self.clock.now() + 1_000_000 {
                 std::thread::sleep(Duration::from_nanos(due - self.clock.now().min(due)));
             }
             stop_if(interrupt)?;
+            if sent % LOOK_EVERY == LOOK_EVERY - 1
+                && let Some(port) = joining.watched_port
+            {
+                wait_for_reader(port);
+            }
             self.transport.join(*member).map_err(|error| self.explain(&error))?;
         }
         Ok(())
@@ -228,7 +244,7 @@ impl Session {
     fn probe(&self, roll: &Roll, interrupt: &AtomicBool) -> Result<(), String> {
         wait_quiet(roll, 3, WAIT_STEPS, || false);
         let round = self.round.fetch_add(1, Relaxed);
-        for sender in 0..self.transport.members().min(2) {
+        for sender in PROBERS.take(self.transport.members() as usize) {
             let stamp = Stamp { phase: Phase::Probe, run: self.run, sender, seq: round, index: round, planned: 0 };
             let mut message = Vec::new();
             payload::encode(&stamp, &self.transport.name(sender), 0, &mut message);
@@ -254,6 +270,19 @@ impl Session {
             "look at the server's limits (peers, peers per prefix, join rate) and at its receive buffer"
         };
         format!("only {proven} of {members} members were brought in; {hint}")
+    }
+}
+
+/// Waits until the server has read most of what waits at its socket.
+fn wait_for_reader(port: u16) {
+    const WAITING_MAX: u64 = 1 << 20;
+    const STEP: Duration = Duration::from_micros(200);
+    const STEPS: u32 = 25_000;
+    for _ in 0..STEPS {
+        if drops::udp_waiting(port) <= WAITING_MAX {
+            return;
+        }
+        std::thread::sleep(STEP);
     }
 }
 

@@ -3,12 +3,13 @@
 
 mod support;
 
-use loadgen::benchmark::{self, Benchmark};
+use loadgen::benchmark::Benchmark;
 use loadgen::check::State;
 use loadgen::members::Sockets;
 use loadgen::mock::{Faults, Mock};
 use loadgen::plan::Arrival;
 use loadgen::scenario::{Scenario, Script};
+use loadgen::stage;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -76,7 +77,7 @@ fn too_few_places_is_said_and_not_measured() {
     let mock = Mock::start(Faults { members_max: Some(7), ..Faults::default() }).unwrap();
     let mut limited = benchmark(&mock, 10, 1, 100.0, 1);
     limited.join_patience = Duration::from_secs(2);
-    let refused = benchmark::run(&limited, &AtomicBool::new(false), &mut Silent).unwrap_err();
+    let refused = stage::run(&limited, &AtomicBool::new(false), &mut Silent).unwrap_err();
     assert!(refused.contains("only 7 of 10"), "{refused}");
 }
 
@@ -85,7 +86,7 @@ fn nobody_there_is_said_at_once() {
     let gone = Mock::start(Faults::default()).unwrap();
     let nobody = benchmark(&gone, 10, 1, 100.0, 1);
     drop(gone);
-    let refused = benchmark::run(&nobody, &AtomicBool::new(false), &mut Silent).unwrap_err();
+    let refused = stage::run(&nobody, &AtomicBool::new(false), &mut Silent).unwrap_err();
     assert!(refused.contains("port unreachable"), "{refused}");
 }
 
@@ -145,7 +146,7 @@ fn an_interrupt_ends_early_and_still_reports() {
         std::thread::sleep(Duration::from_secs(2));
         flag.store(true, Ordering::Relaxed);
     });
-    let report = benchmark::run(&long, &interrupt, &mut Silent).unwrap();
+    let report = stage::run(&long, &interrupt, &mut Silent).unwrap();
     after.join().unwrap();
     assert!(report.verdict.interrupted);
     assert!(report.traffic.sent > 10 && report.traffic.complete == report.traffic.sent, "{:?}", report.traffic);

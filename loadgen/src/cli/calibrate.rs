@@ -2,7 +2,7 @@
 
 use super::Output;
 use crate::measure::{self, Ceiling, Settings};
-use crate::members::{Sockets, plain};
+use crate::members::{Protocol, Sockets, plain};
 use crate::payload;
 use crate::units::{parse_count, parse_duration, show_count, show_ns, show_scaled};
 use clap::Args;
@@ -10,6 +10,10 @@ use std::time::Duration;
 
 #[derive(Args)]
 pub(super) struct CalibrateArgs {
+    /// What the members speak.
+    #[arg(long, value_enum, default_value = "plain")]
+    protocol: Protocol,
+
     /// Receiving sockets.
     #[arg(long, value_name = "N", default_value = "1000", value_parser = parse_count)]
     clients: u32,
@@ -48,8 +52,8 @@ pub(super) fn run(args: &CalibrateArgs) -> Result<u8, String> {
     if args.clients == 0 || !(1..=64).contains(&args.rx_threads) || args.duration.is_zero() {
         return Err("--clients and --duration must be above 0, --rx-threads 1 to 64".into());
     }
-    if !args.sockets.fits(args.clients, args.rx_threads) {
-        return Err(args.sockets.bounds(args.rx_threads));
+    if let Some(refused) = args.protocol.refuses(args.sockets, args.clients, args.rx_threads) {
+        return Err(refused);
     }
     let settings = Settings {
         run: 1,
@@ -66,20 +70,26 @@ pub(super) fn run(args: &CalibrateArgs) -> Result<u8, String> {
         drain_max: Duration::ZERO,
     };
     let found = measure::calibrate(
-        &|target| args.sockets.open(target, args.clients, None),
+        args.protocol,
+        &|target| args.protocol.open(args.sockets, target, args.clients, &[], None),
         args.size as u16,
         &settings,
         args.duration,
     )?;
     match args.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&found).map_err(|error| error.to_string())?),
+        Output::Quiet => {}
+        Output::Csv => {
+            println!("train,copies_per_s,lost");
+            found.iter().for_each(|at| println!("{},{},{}", at.train, at.copies_per_second, at.lost));
+        }
         Output::Text => found.iter().for_each(|ceiling| print(ceiling, args.clients)),
     }
     Ok(0)
 }
 
 fn print(ceiling: &Ceiling, clients: u32) {
-    let how = if ceiling.train == 1 { "one datagram each".into() } else { format!("trains of {}", ceiling.train) };
+    let how = if ceiling.train == 1 { "one at a time".into() } else { format!("trains of {}", ceiling.train) };
     let copies = ceiling.copies_per_second;
     let threads = ceiling.threads.iter().map(|thread| format!("{} {:.0} %", thread.name, thread.share() * 100.0));
     let cpu: u64 = ceiling.threads.iter().map(|thread| thread.cpu_ns).sum();

@@ -11,6 +11,20 @@ pub fn udp_drops(ports: &HashSet<u16>) -> u64 {
     texts.map(|text| count(&text, ports)).sum()
 }
 
+/// Bytes that wait to be read at the sockets bound to `port`, kernel overhead included.
+pub fn udp_waiting(port: u16) -> u64 {
+    let tables = ["/proc/net/udp", "/proc/net/udp6"];
+    let texts: Vec<String> = tables.iter().filter_map(|path| fs::read_to_string(path).ok()).collect();
+    texts.iter().flat_map(|text| text.lines().skip(1)).filter_map(|line| waiting(line, port)).sum()
+}
+
+/// The receive queue of one row, if it is bound to `port`.
+fn waiting(line: &str, port: u16) -> Option<u64> {
+    let (bound, _) = row(line)?;
+    let (_, queue) = line.split_ascii_whitespace().nth(4)?.split_once(':')?;
+    if bound == port { u64::from_str_radix(queue, 16).ok() } else { None }
+}
+
 fn count(table: &str, ports: &HashSet<u16>) -> u64 {
     let rows = table.lines().skip(1).filter_map(row);
     rows.filter(|(port, _)| ports.contains(port)).map(|(_, drops)| drops).sum()
@@ -38,6 +52,7 @@ mod tests {
         for _ in 0..2000 {
             sender.send_to(&[0; 1000], address).unwrap();
         }
+        assert!(udp_waiting(address.port()) > 100_000);
         receiver.set_nonblocking(true).unwrap();
         let kept = std::iter::from_fn(|| receiver.recv(&mut [0; 1000]).ok()).count() as u64;
         assert_eq!(udp_drops(&ports) - before, 2000 - kept);

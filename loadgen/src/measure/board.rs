@@ -89,6 +89,11 @@ impl Board {
         self.received.load(Relaxed)
     }
 
+    /// Distinct copies taken, those of the warm-up included.
+    pub fn distinct(&self) -> u64 {
+        self.distinct.load(Relaxed)
+    }
+
     /// Whether every copy of every sent message is here.
     pub fn complete(&self) -> bool {
         self.distinct.load(Relaxed) >= self.sent() * u64::from(self.expected)

@@ -1,16 +1,15 @@
 //! What this generator can receive on this machine: a thread that does nothing
-//! but hand prepared datagrams to the kernel feeds the real receiving threads.
+//! but hand prepared datagrams (over TCP: frames) to the kernel feeds the real
+//! receiving threads.
 
 use super::collect::Collector;
+use super::outlet::{Open, Outlet};
 use super::{Board, Settings, ThreadLoad, rx};
 use crate::clock::Clock;
-use crate::members::{Transport, plain};
+use crate::members::{Protocol, plain};
 use crate::payload::{self, Phase, Stamp};
 use crate::plan::Plan;
-use outcry::net::Prebuilt;
 use serde::{Deserialize, Serialize};
-use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Messages in one train where the reflector sends trains.
@@ -38,26 +37,26 @@ pub struct Ceiling {
 ///
 /// `open` makes members of the kind that is to be measured.
 pub fn calibrate(
-    open: &dyn Fn(SocketAddr) -> Result<Arc<dyn Transport>, String>,
+    protocol: Protocol,
+    open: Open<'_>,
     size: u16,
     settings: &Settings,
     duration: Duration,
 ) -> Result<Vec<Ceiling>, String> {
-    [1, TRAIN].into_iter().map(|train| reflect(open, size, settings, duration, train)).collect()
+    [1, TRAIN].into_iter().map(|train| reflect(protocol, open, size, settings, duration, train)).collect()
 }
 
 fn reflect(
-    open: &dyn Fn(SocketAddr) -> Result<Arc<dyn Transport>, String>,
+    protocol: Protocol,
+    open: Open<'_>,
     size: u16,
     settings: &Settings,
     duration: Duration,
     train: usize,
 ) -> Result<Ceiling, String> {
     let clock = Clock::start();
-    let socket = UdpSocket::bind("127.0.0.1:0").map_err(|error| format!("cannot open a socket: {error}"))?;
-    let target = socket.local_addr().map_err(|error| format!("cannot open a socket: {error}"))?;
-    let transport = open(target)?;
-    let (members, destinations) = (transport.members(), transport.addresses());
+    let (outlet, transport) = Outlet::open(protocol, open)?;
+    let members = transport.members();
     let messages =
         (COPIES_PER_SECOND_MAX * duration.as_secs_f64() / f64::from(members)) as usize + OUTSTANDING as usize;
     let plan = Plan::untimed(messages / train * train, size, duration.as_nanos() as u64);
@@ -87,7 +86,7 @@ fn reflect(
             };
             receivers.push(scope.spawn(move || rx::run(&job, port)));
         }
-        let reflector = Reflector { socket, destinations, board: &board, clock, run: settings.run, members, train };
+        let mut reflector = Reflector { outlet, board: &board, clock, run: settings.run, members, train };
         let sent = reflector.run(&plan);
         let elapsed = (clock.now() - start) as f64 / 1e9;
         let received = board.received();
@@ -104,8 +103,7 @@ fn reflect(
 }
 
 struct Reflector<'a> {
-    socket: UdpSocket,
-    destinations: Vec<SocketAddr>,
+    outlet: Outlet,
     board: &'a Board,
     clock: Clock,
     run: u32,
@@ -115,7 +113,7 @@ struct Reflector<'a> {
 
 impl Reflector<'_> {
     /// Sends until the plan's end; returns the copies sent.
-    fn run(&self, plan: &Plan) -> Result<u64, String> {
+    fn run(&mut self, plan: &Plan) -> Result<u64, String> {
         let end = self.clock.now() + plan.end_ns;
         let (mut sent, mut index) = (0, 0);
         while self.clock.now() < end && index + self.train <= plan.slots.len() {
@@ -123,9 +121,7 @@ impl Reflector<'_> {
                 break;
             }
             let (bytes, len) = self.payload(index, usize::from(plan.slots[index].size));
-            let segments = (self.train > 1).then_some(len);
-            let prepared = Prebuilt::new(&self.socket, &self.destinations, &bytes, segments);
-            let copies = prepared.and_then(|mut prepared| prepared.send_all());
+            let copies = self.outlet.send(&bytes, len);
             sent += copies.map_err(|error| format!("the reflector cannot send: {error}"))?;
             index += self.train;
         }

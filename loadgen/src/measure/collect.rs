@@ -59,6 +59,10 @@ impl Port {
 pub struct Second {
     /// From the beginning of measuring, from 0; what comes in the drain follows.
     pub second: u64,
+    /// Messages planned.
+    pub offered: u64,
+    /// Messages sent.
+    pub sent: u64,
     /// Copies delivered.
     pub copies: u64,
     /// Percentiles of delivery in ns; 0 when nothing came.
@@ -67,6 +71,11 @@ pub struct Second {
     pub p99_ns: u64,
     /// Largest.
     pub max_ns: u64,
+    /// Copies by class of latency: class c is 2^(c/4) ns and up.
+    pub heat: Vec<(u8, u64)>,
+    /// The whole histogram, compressed; for the interval log only.
+    #[serde(skip)]
+    pub packed: String,
 }
 
 /// Puts the threads' intervals together.
@@ -141,11 +150,24 @@ impl Collector {
     fn close(&mut self, second: u64, latency: &Latency) {
         self.seconds.push(Second {
             second,
+            offered: 0,
+            sent: 0,
             copies: latency.count(),
+            heat: latency.classes(),
+            packed: latency.packed(),
             p50_ns: latency.quantile(0.5).unwrap_or(0),
             p99_ns: latency.quantile(0.99).unwrap_or(0),
             max_ns: latency.max(),
         });
+    }
+
+    /// Counts a message of the plan under the second it was planned for.
+    pub(super) fn count_message(&mut self, at: u64, sent: bool) {
+        let second = at / SECOND_NS;
+        if let Ok(at) = self.seconds.binary_search_by_key(&second, |second| second.second) {
+            self.seconds[at].offered += 1;
+            self.seconds[at].sent += u64::from(sent);
+        }
     }
 
     /// Closes the seconds that not every thread reported.

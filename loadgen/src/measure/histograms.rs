@@ -1,7 +1,10 @@
 //! Latency histograms and the rule for reading them: a percentile that too
 //! few messages carry is not a number, and a lost copy is infinitely late.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
 /// A percentile needs this many samples beyond it.
 pub const SAMPLES_PER_TAIL: f64 = 10.0;
@@ -78,6 +81,33 @@ impl Latency {
     /// Every value that occurs, with its count.
     pub fn pairs(&self) -> Vec<(u64, u64)> {
         self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect()
+    }
+
+    /// Of values and their counts.
+    pub fn of_pairs(pairs: &[(u64, u64)]) -> Self {
+        let mut latency = Self::default();
+        pairs.iter().for_each(|(ns, count)| latency.0.saturating_record_n((*ns).max(1), *count));
+        latency
+    }
+
+    /// Counts in classes of a quarter octave: class c holds 2^(c/4) ns and up.
+    pub fn classes(&self) -> Vec<(u8, u64)> {
+        let mut classes: Vec<(u8, u64)> = Vec::new();
+        for (ns, count) in self.pairs() {
+            let class = ((ns.max(1) as f64).log2() * 4.0) as u8;
+            match classes.last_mut() {
+                Some((last, sum)) if *last == class => *sum += count,
+                _ => classes.push((class, count)),
+            }
+        }
+        classes
+    }
+
+    /// In HdrHistogram's compressed form, as base64; empty when it is.
+    pub fn packed(&self) -> String {
+        let mut bytes = Vec::new();
+        let written = V2DeflateSerializer::new().serialize(&self.0, &mut bytes);
+        if self.0.is_empty() || written.is_err() { String::new() } else { STANDARD.encode(bytes) }
     }
 
     /// The histogram itself, for the files that hold one.

@@ -8,9 +8,12 @@ mod collect;
 mod disturb;
 mod histograms;
 mod outcome;
+mod outlet;
 mod position;
 mod recorder;
 mod rx;
+#[cfg(test)]
+mod tests;
 mod tx;
 
 pub use board::Board;

@@ -173,13 +173,13 @@ pub(super) fn merge(
         closed: settings.in_flight.is_some(),
         interrupted: sending.until_ns < plan.end_ns,
         integrity: Integrity::default(),
-        delivery: collector.total,
+        delivery: std::mem::take(&mut collector.total),
         last_receiver: Latency::default(),
         spread: Latency::default(),
         lag: sending.lag,
         positions: Positions::new(board.expected()),
         clients: Vec::new(),
-        seconds: collector.seconds,
+        seconds: Vec::new(),
         threads: Vec::new(),
         send_error: sending.error,
     };
@@ -189,11 +189,14 @@ pub(super) fn merge(
             break;
         }
         result.planned += 1;
-        if sending.failed.binary_search(&(index as u32)).is_err() {
+        let sent = sending.failed.binary_search(&(index as u32)).is_err();
+        collector.count_message(slot.at - plan.warmup_ns.min(slot.at), sent);
+        if sent {
             result.sent += 1;
             count_message(&mut result, board.copies(index), start + slot.at, times[index]);
         }
     }
+    result.seconds = collector.seconds;
     result.expected = result.sent * u64::from(result.receivers);
     received.into_iter().for_each(|thread| add_thread(&mut result, settings, thread));
     result.clients.sort_by_key(|client| client.member);

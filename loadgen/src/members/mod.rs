@@ -1,10 +1,15 @@
 //! How members reach the target: sockets, joining, leaving, sending and
 //! receiving. Knows bytes and members, not what a message means.
+//! UDP in `udp` and `shared`, publish-subscribe servers over TCP in `tcp`.
 
 pub mod limits;
 pub mod plain;
+pub mod protocol;
 pub mod shared;
+pub mod tcp;
 pub mod udp;
+
+pub use protocol::Protocol;
 
 use crate::clock::Clock;
 use std::io;
@@ -43,7 +48,7 @@ impl Sockets {
     const AUTO_SHARED: u32 = 16;
 
     /// How many sockets are shared by `members`; `None`: a socket each.
-    fn shared(self, members: u32) -> Option<u32> {
+    pub fn shared(self, members: u32) -> Option<u32> {
         match self {
             Self::Auto => (members > udp::MEMBERS_MAX).then_some(Self::AUTO_SHARED),
             Self::PerClient => None,

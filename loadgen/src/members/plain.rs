@@ -6,6 +6,14 @@ pub fn name(member: u32) -> String {
     format!("u{member}")
 }
 
+/// The member whose name a message begins with.
+pub fn speaker(message: &[u8]) -> Option<u32> {
+    let digits = message.strip_prefix(b"u")?;
+    let len = digits.iter().position(|byte| !byte.is_ascii_digit()).filter(|len| (1..=8).contains(len))?;
+    let number = digits[..len].iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+    digits[len..].starts_with(b" : ").then_some(number)
+}
+
 /// The text that leaves.
 pub fn leave_line(member: u32) -> String {
     format!("u{member} : EXIT")
@@ -34,6 +42,14 @@ mod tests {
         assert_eq!(challenge_code(b"[relay] send K7M2Q9XD to join"), Some("K7M2Q9XD"));
         assert_eq!(challenge_code("[relay] 输入 K7M2Q9XD".as_bytes()), Some("K7M2Q9XD"));
         assert_eq!(challenge_code(b"[relay] welcome, 3 here"), None);
+    }
+
+    #[test]
+    fn a_message_names_its_speaker() {
+        assert_eq!(speaker(format!("{} : hello", name(9_999_999)).as_bytes()), Some(9_999_999));
+        for text in [&b"u : x"[..], b"u17: x", b"bob : x", b"u17", b"", b"u123456789 : x"] {
+            assert_eq!(speaker(text), None);
+        }
     }
 
     #[test]

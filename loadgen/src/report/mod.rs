@@ -1,14 +1,23 @@
 //! What a run is reported as: one model that JSON holds and every printed
 //! form is made from, so that a saved run reports like a fresh one.
 
+mod charts;
+mod compare;
 mod figure;
+mod files;
+mod html;
 mod runs;
 mod slo;
+mod svg;
+mod sweep;
 mod text;
 
+pub use compare::{Change, Comparison, compare, differences};
 pub use figure::Figure;
+pub use files::Files;
 pub use runs::{Interval, RunFigures, intervals};
 pub use slo::Slo;
+pub use sweep::{Curve, Point, knee};
 pub use text::print;
 
 use crate::check::{self, Gate, State};
@@ -48,6 +57,10 @@ pub struct Report {
     pub position: Position,
     /// The server's process, if known.
     pub server: Option<Server>,
+    /// The server second by second; empty if it was not looked at.
+    pub server_seconds: Vec<ServerSecond>,
+    /// What the server's memory grew by, in bytes per hour, over a run of at least a minute.
+    pub rss_slope: Option<f64>,
     /// The generator's receiving threads.
     pub threads: Vec<ThreadLoad>,
     /// What each run found, in order.
@@ -220,6 +233,17 @@ pub struct Position {
     pub points: Vec<PositionPoint>,
 }
 
+/// The server in one second.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerSecond {
+    /// From the beginning of measuring.
+    pub second: u64,
+    /// Processor time used in it.
+    pub cpu_ns: u64,
+    /// Resident memory at its end.
+    pub rss_bytes: u64,
+}
+
 /// The server's process.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Server {
@@ -295,6 +319,8 @@ pub struct Context {
     pub slos: Vec<Slo>,
     /// What each run found.
     pub runs: Vec<RunFigures>,
+    /// The server second by second.
+    pub server_seconds: Vec<ServerSecond>,
 }
 
 impl Report {
@@ -316,6 +342,8 @@ impl Report {
             clients: Clients::of(run, context.name_of),
             position: Position { fit: run.positions.fit(), points: run.positions.points() },
             server: context.server,
+            rss_slope: rss_slope(&context.server_seconds),
+            server_seconds: context.server_seconds,
             threads: run.threads.clone(),
             intervals: intervals(&context.runs),
             runs: context.runs,
@@ -326,6 +354,27 @@ impl Report {
             environment: Environment::here(),
         }
     }
+}
+
+impl Report {
+    /// A row of the latency table.
+    pub fn row(&self, name: &str) -> Option<&Row> {
+        self.latency.iter().find(|row| row.name == name)
+    }
+}
+
+/// Least squares over the seconds, in bytes per hour.
+fn rss_slope(seconds: &[ServerSecond]) -> Option<f64> {
+    if seconds.len() < 60 {
+        return None;
+    }
+    let n = seconds.len() as f64;
+    let mean_x = seconds.iter().map(|second| second.second as f64).sum::<f64>() / n;
+    let mean_y = seconds.iter().map(|second| second.rss_bytes as f64).sum::<f64>() / n;
+    let dx = |second: &ServerSecond| second.second as f64 - mean_x;
+    let xx: f64 = seconds.iter().map(|second| dx(second).powi(2)).sum();
+    let xy: f64 = seconds.iter().map(|second| dx(second) * (second.rss_bytes as f64 - mean_y)).sum();
+    (xx > 0.0).then_some(xy / xx * 3600.0)
 }
 
 fn rows(run: &Measurement) -> Vec<Row> {

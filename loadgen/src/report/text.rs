@@ -17,6 +17,7 @@ pub fn print(report: &Report, out: &mut impl Write) -> fmt::Result {
         Some(server) => print_server(server, report.setup.members, out)?,
         None => writeln!(out, "server      not looked at (--server-pid PID tells its CPU per copy)")?,
     }
+    print_slope(report, out)?;
     runs(report, out)?;
     gates(report, out)?;
     environment(report, out)
@@ -172,6 +173,13 @@ fn print_server(server: &Server, members: u32, out: &mut impl Write) -> fmt::Res
     )
 }
 
+fn print_slope(report: &Report, out: &mut impl Write) -> fmt::Result {
+    match report.rss_slope {
+        Some(slope) => writeln!(out, "growth      server's RSS {} per hour", show_bytes(slope)),
+        None => Ok(()),
+    }
+}
+
 fn runs(report: &Report, out: &mut impl Write) -> fmt::Result {
     if report.runs.len() < 2 {
         return Ok(());
@@ -201,7 +209,7 @@ fn gates(report: &Report, out: &mut impl Write) -> fmt::Result {
             State::Doubtful => "doubt",
             State::Invalid => "INVALID",
         };
-        writeln!(out, "  {state:<8}{:<26}{:<18}{}", gate.name, gate.value, gate.bounds)?;
+        writeln!(out, "  {state:<8}{:<26}{:<22}{}", gate.name, gate.value, gate.bounds)?;
     }
     match report.ceiling {
         Some(ceiling) => {

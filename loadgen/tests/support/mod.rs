@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used, dead_code, reason = "helpers of several test files")]
 
-use loadgen::benchmark::{self, Benchmark, Progress};
+use loadgen::benchmark::{Benchmark, Progress};
 use loadgen::measure::{Board, Second, Watch};
-use loadgen::members::Sockets;
+use loadgen::members::{Protocol, Sockets};
 use loadgen::mock::Mock;
 use loadgen::plan::{Arrival, Workload};
 use loadgen::report::Report;
 use loadgen::scenario::Script;
+use loadgen::stage;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -25,7 +26,9 @@ impl Progress for Silent {
 pub(crate) fn benchmark(mock: &Mock, members: u32, senders: u32, rate: f64, seconds: u64) -> Benchmark {
     Benchmark {
         target: mock.address(),
+        protocol: Protocol::Plain,
         members,
+        own_relay: false,
         sockets: Sockets::Auto,
         script: Script::default(),
         workload: Workload {
@@ -55,5 +58,5 @@ pub(crate) fn benchmark(mock: &Mock, members: u32, senders: u32, rate: f64, seco
 }
 
 pub(crate) fn run(benchmark: &Benchmark) -> Report {
-    benchmark::run(benchmark, &AtomicBool::new(false), &mut Silent).expect("the run ends with a report")
+    stage::run(benchmark, &AtomicBool::new(false), &mut Silent).expect("the run ends with a report")
 }

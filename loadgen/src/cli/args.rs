@@ -1,0 +1,192 @@
+//! The flags that say what is measured, shared by run, sweep and search.
+
+use crate::benchmark::{Benchmark, Progress};
+use crate::child::Relay;
+use crate::members::{Protocol, Sockets};
+use crate::plan::{Arrival, Sizes, Workload};
+use crate::report::Slo;
+use crate::scenario::{Scenario, Script};
+use crate::units::{parse_bytes, parse_count, parse_duration, parse_scaled};
+use clap::Args;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct WorkloadArgs {
+    /// Address of the server, as IP:PORT. Without it a relay is started on a
+    /// free port of the loopback for the time of the run.
+    #[arg(long, value_name = "ADDR")]
+    target: Option<SocketAddr>,
+
+    /// What the server speaks; nats, redis and mqtt over TCP, a connection per member.
+    #[arg(long, value_enum, default_value = "plain")]
+    protocol: Protocol,
+
+    /// Members in all.
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = parse_count)]
+    clients: u32,
+
+    /// How many of them send, spread evenly over all.
+    #[arg(long, value_name = "M", default_value = "50", value_parser = parse_count)]
+    senders: u32,
+
+    /// When messages come: poisson, fixed, burst:COUNT@MS (--rate is ignored by burst).
+    #[arg(long, default_value = "poisson")]
+    arrival: Arrival,
+
+    /// Bytes of a message, or sizes with weights as 64:9,1000:1.
+    #[arg(long, default_value = "64")]
+    size: String,
+
+    /// Of the schedule: the same seed sends the same messages at the same times.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+
+    /// Sent before anything counts.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
+    warmup: Duration,
+
+    /// Measure so often, each time with the next seed, and give confidence intervals.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_count)]
+    runs: u32,
+
+    /// Do not find out first what the generator can receive here (a second).
+    #[arg(long)]
+    no_calibrate: bool,
+
+    /// How long copies are waited for after the last message, at most.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    drain: Duration,
+
+    /// A copy later than this counts as late.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
+    late: Duration,
+
+    /// Joins per second; 5k, or 200k for --scenario storm.
+    #[arg(long, value_name = "RATE", value_parser = parse_scaled)]
+    join_rate: Option<f64>,
+
+    /// What goes on besides messages.
+    #[arg(long, value_enum, default_value = "steady")]
+    scenario: Scenario,
+
+    /// Share of the members that churn or do not read, where the scenario has such, in percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 10.0)]
+    aside: f64,
+
+    /// Leaves and joins per second, for --scenario churn and soak.
+    #[arg(long, value_name = "RATE", default_value = "50", value_parser = parse_scaled)]
+    churn_rate: f64,
+
+    /// How long the server is stopped, for --scenario stall.
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = parse_duration)]
+    stall: Duration,
+
+    /// How members are made: auto, per-client (up to 16,000), shared:K (K sockets, an address
+    /// 127.x.y.z per member, up to 1,000,000, never to be compared with per-client).
+    #[arg(long, value_name = "KIND", default_value = "auto")]
+    sockets: Sockets,
+
+    /// Sending threads.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_count)]
+    tx_threads: u32,
+
+    /// Receiving threads.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_count)]
+    rx_threads: u32,
+
+    /// Pin the generator's threads to cores from this one on.
+    #[arg(long, value_name = "CORE")]
+    pin: Option<usize>,
+
+    /// Receive buffer of each socket, as 256K or 4M.
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    rcvbuf: Option<usize>,
+
+    /// The server's process on this host: its CPU per copy and its memory are reported.
+    #[arg(long, value_name = "PID")]
+    server_pid: Option<u32>,
+
+    /// What must hold, else exit 1: p99=2ms, last.p99=5ms, loss=0, loss=0.1%. Repeatable.
+    #[arg(long, value_name = "BOUND")]
+    slo: Vec<Slo>,
+}
+
+/// How fast and how long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    pub rate: f64,
+    pub in_flight: Option<u32>,
+    pub duration: Duration,
+}
+
+impl WorkloadArgs {
+    /// The benchmark that these flags ask for, at `pace`.
+    pub(super) fn benchmark(&self, pace: Pace) -> Result<Benchmark, String> {
+        let script = Script {
+            scenario: self.scenario,
+            aside: (self.aside / 100.0).clamp(0.0, 1.0),
+            churn_rate: self.churn_rate.max(0.001),
+            stall: self.stall,
+        };
+        let benchmark = Benchmark {
+            target: self.target.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into()),
+            own_relay: self.target.is_none(),
+            protocol: self.protocol,
+            members: self.clients,
+            sockets: self.sockets,
+            script,
+            workload: self.workload(pace)?,
+            in_flight: pace.in_flight,
+            runs: self.runs,
+            calibrate: !self.no_calibrate,
+            size_text: self.size.clone(),
+            drain: self.drain,
+            late: self.late,
+            join_rate: self.join_rate.unwrap_or_else(|| script.join_rate()),
+            join_patience: Duration::from_secs(10),
+            tx_threads: self.tx_threads,
+            rx_threads: self.rx_threads,
+            pin: self.pin,
+            receive_buffer: self.rcvbuf,
+            // Known when the relay is started.
+            server_pid: self.server_pid.or_else(|| self.target.is_none().then_some(0)),
+            slos: self.slo.clone(),
+        };
+        benchmark.validate()?;
+        Ok(benchmark)
+    }
+
+    /// Starts a relay for benchmarks that name no target. It ends with what is returned.
+    pub(super) fn provide(
+        &self,
+        benchmarks: &mut [Benchmark],
+        say: &mut dyn Progress,
+    ) -> Result<Option<Relay>, String> {
+        if self.target.is_some() {
+            return Ok(None);
+        }
+        if self.protocol != Protocol::Plain {
+            return Err(format!("--protocol {} needs --target: only outcry is started here", self.protocol));
+        }
+        let relay = Relay::start(self.clients)?;
+        for benchmark in benchmarks {
+            benchmark.target = relay.address();
+            benchmark.server_pid = Some(relay.pid());
+        }
+        say.say(&format!("no --target: started a relay at {} (process {})", relay.address(), relay.pid()));
+        Ok(Some(relay))
+    }
+
+    fn workload(&self, pace: Pace) -> Result<Workload, String> {
+        Ok(Workload {
+            rate: pace.rate,
+            senders: self.senders,
+            arrival: self.arrival,
+            sizes: self.size.parse::<Sizes>()?,
+            warmup: self.warmup,
+            duration: pace.duration,
+            seed: self.seed,
+        })
+    }
+}

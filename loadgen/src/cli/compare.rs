@@ -1,0 +1,114 @@
+//! `loadgen compare` and `run --baseline`.
+
+use super::{Output, load};
+use crate::report::{Change, Comparison, Report, compare, differences};
+use crate::units::{show_ns, show_scaled};
+use clap::Args;
+use std::path::PathBuf;
+
+/// What a run is compared with.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Against {
+    /// Compare with a saved report.
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+
+    /// What two runs of the same thing differ by anyway, in percent.
+    #[arg(long, value_name = "PERCENT", default_value = "3%", value_parser = parse_percent)]
+    noise: f64,
+
+    /// Exit 4 if anything is worse than noise explains.
+    #[arg(long)]
+    pub(super) fail_on_regression: bool,
+}
+
+impl Against {
+    /// The report to compare with, read before anything is measured.
+    pub(super) fn baseline(&self) -> Result<Option<Report>, String> {
+        self.baseline.as_ref().map(load).transpose()
+    }
+}
+
+#[derive(Args)]
+pub(super) struct CompareArgs {
+    /// The report to compare with.
+    base: PathBuf,
+
+    /// The report to judge.
+    new: PathBuf,
+
+    /// What two runs of the same thing differ by anyway, in percent.
+    #[arg(long, value_name = "PERCENT", default_value = "3%", value_parser = parse_percent)]
+    noise: f64,
+
+    /// Exit 4 if anything is worse than noise explains.
+    #[arg(long)]
+    fail_on_regression: bool,
+
+    /// How results are written.
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+fn parse_percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>();
+    number
+        .ok()
+        .filter(|percent| (0.0..1000.0).contains(percent))
+        .map(|percent| percent / 100.0)
+        .ok_or_else(|| format!("`{text}`: write for example 3%"))
+}
+
+/// Compares two files.
+pub(super) fn run(args: &CompareArgs) -> Result<u8, String> {
+    let (base, new) = (load(&args.base)?, load(&args.new)?);
+    let against = Against { baseline: None, noise: args.noise, fail_on_regression: args.fail_on_regression };
+    let worse = print_comparison(&base, &new, &against, args.output)?;
+    Ok(if worse && args.fail_on_regression { 4 } else { 0 })
+}
+
+/// Prints; whether anything got worse.
+pub(super) fn print_comparison(base: &Report, new: &Report, against: &Against, output: Output) -> Result<bool, String> {
+    let found = compare(base, new, against.noise)?;
+    match output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&found).map_err(|error| error.to_string())?),
+        Output::Csv => {
+            println!("figure,base,new,ratio,low,high,change");
+            found.iter().for_each(csv_line);
+        }
+        Output::Quiet => {}
+        Output::Text => {
+            for difference in differences(base, new) {
+                println!("differs     {difference}");
+            }
+            println!("{:<22}{:>12}{:>12}{:>9}   95 % interval", "compared", "base", "new", "ratio");
+            found.iter().for_each(text_line);
+        }
+    }
+    Ok(found.iter().any(|figure| figure.change == Change::Worse))
+}
+
+fn csv_line(figure: &Comparison) {
+    let (low, high) =
+        figure.interval.map_or((String::new(), String::new()), |(low, high)| (low.to_string(), high.to_string()));
+    println!("{},{},{},{},{low},{high},{:?}", figure.name, figure.base, figure.new, figure.ratio, figure.change);
+}
+
+fn text_line(figure: &Comparison) {
+    let show = |value: f64| match figure.name.as_str() {
+        "loss" => format!("{:.4} %", value * 100.0),
+        name if name.ends_with("copies/s") => show_scaled(value),
+        _ => show_ns(value),
+    };
+    let interval = match figure.interval {
+        Some((low, high)) => format!("{low:.3} to {high:.3}"),
+        None => "- (needs --runs 2 or more on both sides)".into(),
+    };
+    let word = match figure.change {
+        Change::Same => "",
+        Change::Better => "  better",
+        Change::Worse => "  WORSE",
+    };
+    let (base, new) = (show(figure.base), show(figure.new));
+    println!("{:<22}{base:>12}{new:>12}{:>9.3}   {interval}{word}", figure.name, figure.ratio);
+}

@@ -1,0 +1,178 @@
+//! One benchmark from the first socket to the report: calibrate, join, measure
+//! one or several runs, look at server and kernel, judge.
+
+use crate::benchmark::{Benchmark, Progress, run_id};
+use crate::check::Surroundings;
+use crate::clock::Clock;
+use crate::looker::{Look, Looker};
+use crate::measure::{self, Board, Measurement, Second, Settings, Watch};
+use crate::members::plain;
+use crate::plan::Plan;
+use crate::report::{Context, Report, RunFigures, Server, ServerSecond};
+use crate::session::{Joined, Joining, Session};
+use crate::units::{show_count, show_ns};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Runs it.
+pub fn run(benchmark: &Benchmark, interrupt: &AtomicBool, progress: &mut dyn Progress) -> Result<Report, String> {
+    let ceiling = benchmark.ceiling(progress)?;
+    let mut stage = Stage::open(benchmark, interrupt, progress)?;
+    let mut done: Option<Trial> = None;
+    let mut figures = Vec::new();
+    for run in 0..benchmark.runs {
+        if run > 0 && interrupt.load(Ordering::Relaxed) {
+            break;
+        }
+        if benchmark.runs > 1 {
+            progress.say(&format!("run {} of {}", run + 1, benchmark.runs));
+        }
+        let seed = benchmark.workload.seed + u64::from(run);
+        let trial = stage.measure(&benchmark.plan(seed)?, benchmark.in_flight, interrupt, progress)?;
+        figures.push(RunFigures::of(seed, &trial.measurement, stage.server(&trial).as_ref()));
+        match &mut done {
+            Some(pooled) => pooled.pool(&trial),
+            None => done = Some(trial),
+        }
+    }
+    let trial = done.ok_or("no run took place")?;
+    let report = stage.report(benchmark, trial, ceiling, figures)?;
+    stage.session.leave(benchmark.join_rate);
+    Ok(report)
+}
+
+/// Members that have joined, ready to measure again and again.
+pub struct Stage<'a> {
+    benchmark: &'a Benchmark,
+    /// The members.
+    pub session: Session,
+    looker: Looker,
+    joined: Joined,
+    clock: Clock,
+}
+
+/// Looks at the server once a second, on the way to the one who watches.
+struct Sampler<'a> {
+    looker: &'a Looker,
+    progress: &'a mut dyn Progress,
+    last_cpu: u64,
+    seconds: Vec<ServerSecond>,
+}
+
+impl Watch for Sampler<'_> {
+    fn progress(&mut self, elapsed: Duration, board: &Board, second: Option<&Second>) {
+        if let (Some(second), Some(sample)) = (second, self.looker.sample_now()) {
+            let cpu_ns = sample.cpu_ns.saturating_sub(self.last_cpu);
+            self.last_cpu = sample.cpu_ns;
+            self.seconds.push(ServerSecond { second: second.second, cpu_ns, rss_bytes: sample.rss_bytes });
+        }
+        self.progress.progress(elapsed, board, second);
+    }
+}
+
+/// One measurement with what was seen around it.
+pub struct Trial {
+    /// What the members saw.
+    pub measurement: Measurement,
+    /// Before it.
+    pub start: Look,
+    /// After it.
+    pub end: Look,
+    /// The server second by second.
+    pub server_seconds: Vec<ServerSecond>,
+}
+
+impl Trial {
+    fn pool(&mut self, other: &Self) {
+        self.measurement.pool(&other.measurement);
+        self.end.advance(&other.start, &other.end);
+        let next = self.server_seconds.last().map_or(0, |last| last.second + 1);
+        self.server_seconds
+            .extend(other.server_seconds.iter().map(|at| ServerSecond { second: next + at.second, ..*at }));
+    }
+}
+
+impl<'a> Stage<'a> {
+    /// Opens the sockets and brings everybody in.
+    pub fn open(benchmark: &'a Benchmark, interrupt: &AtomicBool, progress: &mut dyn Progress) -> Result<Self, String> {
+        let clock = Clock::start();
+        let mut looker = Looker::new(benchmark.target, benchmark.server_pid);
+        looker.before_join()?;
+        let transport = benchmark.open(benchmark.target)?;
+        let read = transport.addresses().into_iter().take(benchmark.script.reading(benchmark.members) as usize);
+        looker.watch_own(read.map(|address| address.port()).collect());
+        let session = Session::new(transport, clock, run_id());
+        progress.say(&format!("joining {} members at {}", show_count(benchmark.members.into()), benchmark.target));
+        let joining = Joining {
+            rate: benchmark.join_rate,
+            patience: benchmark.join_patience,
+            rx_threads: benchmark.rx_threads,
+            watched_port: benchmark.watched_port(),
+        };
+        let joined = session.join(&joining, interrupt, |_| ())?;
+        progress.say(&format!("all members proven in {}", show_ns(joined.elapsed.as_nanos() as f64)));
+        Ok(Self { benchmark, session, looker, joined, clock })
+    }
+
+    /// Measures one plan.
+    pub fn measure(
+        &mut self,
+        plan: &Plan,
+        in_flight: Option<u32>,
+        interrupt: &AtomicBool,
+        progress: &mut dyn Progress,
+    ) -> Result<Trial, String> {
+        // A run id of its own: what is still under way of an earlier run is not this one's.
+        self.session.run = self.session.run.wrapping_add(1);
+        let settings = Settings { in_flight, ..self.benchmark.settings(self.session.run) };
+        let start = self.looker.look()?;
+        let transport = &self.session.transport;
+        let mut sampler = Sampler { looker: &self.looker, progress, last_cpu: start.cpu_ns(), seconds: Vec::new() };
+        let measurement = measure::measure(transport, plan, &settings, self.clock, interrupt, &mut sampler)?;
+        let server_seconds = sampler.seconds;
+        Ok(Trial { measurement, start, end: self.looker.look()?, server_seconds })
+    }
+
+    /// What the server used for a trial; `None` without its process.
+    pub fn server(&self, trial: &Trial) -> Option<Server> {
+        self.looker.server(trial)
+    }
+
+    /// Judges and reports what was measured for `benchmark`, which differs from
+    /// the stage's own in pace and objectives at most.
+    pub fn report(
+        &self,
+        benchmark: &Benchmark,
+        trial: Trial,
+        ceiling: Option<f64>,
+        runs: Vec<RunFigures>,
+    ) -> Result<Report, String> {
+        let around = self.surroundings(&trial, ceiling)?;
+        let server = self.looker.server(&trial);
+        let server_drops = trial.end.server_drops_since(&trial.start);
+        let run = &trial.measurement;
+        let context = Context {
+            setup: benchmark.setup(self.session.transport.label(), run),
+            join: self.joined.into(),
+            server,
+            around,
+            server_drops,
+            server_seconds: trial.server_seconds,
+            name_of: plain::name,
+            slos: benchmark.slos.clone(),
+            runs,
+        };
+        Ok(Report::new(run, context))
+    }
+
+    /// For the self-check.
+    pub fn surroundings(&self, trial: &Trial, ceiling: Option<f64>) -> Result<Surroundings, String> {
+        Ok(Surroundings {
+            generator_drops: trial.end.own_drops_since(&trial.start),
+            stolen: trial.end.stolen_since(&trial.start),
+            alive: self.session.count_alive(self.benchmark.rx_threads)?,
+            members: self.benchmark.members,
+            ceiling,
+        })
+    }
+}
