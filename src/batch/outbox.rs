@@ -7,7 +7,7 @@
 //! All others are alike, and are served by one straight loop.
 
 use super::trains::{Seat, TRAIN_BYTES_MAX, Trains};
-use super::{MemberIndex, Path, Roster, SendTally};
+use super::{FRESH, MemberIndex, Path, Roster, SendTally};
 use std::ops::Range;
 
 /// Broadcasts that one datagram can cause at most: a merged notice that fell
@@ -131,7 +131,7 @@ impl Outbox {
         assert!(message_len_max <= TRAIN_BYTES_MAX, "a message fits in a datagram");
         let arena_len = (messages_max + unicasts_max) * message_len_max + (2 << 20);
         Self {
-            arena: vec![0; arena_len].into_boxed_slice(),
+            arena: vec![FRESH; arena_len].into_boxed_slice(),
             message_len_max,
             messages_max,
             unicasts_max,
