@@ -78,6 +78,12 @@ pub const STRANGERS_HEARD_MAX: usize = 1024;
 /// Datagrams one receive call may fill: 2112 bytes each, and 20 KiB each in
 /// the outbox.
 pub const INBOX_DATAGRAMS: usize = 256;
+/// Copies that one batch makes at most, where [`BATCH_DATAGRAMS_MIN`] allows:
+/// some 0.1 to 0.2 s of CPU, for which commands, timers and a stop wait.
+pub const BATCH_COPIES_MAX: usize = 200_000;
+/// Datagrams of a batch, however many members: a train of 16 already costs
+/// little more a copy than one of 64.
+pub const BATCH_DATAGRAMS_MIN: usize = 16;
 /// Receive batches of one turn of the loop: bounds how long timers wait.
 pub const RECEIVE_BATCHES_PER_TURN: u32 = 8;
 /// How long a turn of the loop goes on receiving, in ms: with many members a

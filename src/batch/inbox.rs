@@ -13,6 +13,8 @@ pub const SLOT_BYTES: usize = 2048;
 pub struct Inbox {
     bytes: Box<[u8]>,
     slots: Box<[Slot]>,
+    /// Slots that may be filled: the others rest.
+    limit: usize,
     filled: usize,
 }
 
@@ -43,6 +45,7 @@ impl Inbox {
         Self {
             bytes: vec![FRESH; capacity * SLOT_BYTES].into_boxed_slice(),
             slots: vec![empty; capacity].into_boxed_slice(),
+            limit: capacity,
             filled: 0,
         }
     }
@@ -50,6 +53,16 @@ impl Inbox {
     /// Slots in all.
     pub fn capacity(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Slots that may be filled now.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Lets the next datagrams fill no more than `limit` slots, and at least one.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit.clamp(1, self.slots.len());
     }
 
     /// Datagrams received since the last [`clear`](Self::clear).
@@ -75,6 +88,9 @@ impl Inbox {
 
     /// The next free slot's buffer, `None` when the inbox is full.
     pub fn free_slot(&mut self) -> Option<&mut [u8]> {
+        if self.filled >= self.limit {
+            return None;
+        }
         let start = self.filled * SLOT_BYTES;
         self.bytes.get_mut(start..start + SLOT_BYTES)
     }
@@ -129,5 +145,7 @@ mod tests {
         assert_eq!(seen, [(3, false), (SLOT_BYTES, true)]);
         inbox.clear();
         assert!(inbox.is_empty() && inbox.push(path, b"again"));
+        inbox.set_limit(0);
+        assert!(!inbox.push(path, b"over the limit"));
     }
 }

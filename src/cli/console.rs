@@ -7,6 +7,7 @@ use outcry::directory::{Directory, Member};
 use outcry::relay::{Command, Outcome, Target};
 use outcry::server::{Handle, Notice};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
@@ -97,7 +98,14 @@ fn split_target(text: &str) -> Option<(&str, &str)> {
 }
 
 fn target(text: &str) -> Target {
-    text.parse().map_or_else(|_| Target::Name(text.to_owned()), Target::Address)
+    match text.parse::<SocketAddr>() {
+        // Members are known by their canonical address; only v4-mapped ones change by it.
+        Ok(addr) if addr.ip().to_canonical().is_ipv4() => {
+            Target::Address(SocketAddr::new(addr.ip().to_canonical(), addr.port()))
+        }
+        Ok(addr) => Target::Address(addr),
+        Err(_) => Target::Name(text.to_owned()),
+    }
 }
 
 /// The answer to what was typed; `None` when the relay has ended.
@@ -131,7 +139,7 @@ fn peers(members: &[Member]) -> String {
     lines.extend(members.iter().map(|member| {
         let Member { remote, name, since_unix_s, lines, bytes } = member;
         let here = format!("{:?}", Duration::from_secs(now_unix_s.saturating_sub(*since_unix_s)));
-        format!("  {remote:<24} here {here:>8}  {lines:>6} lines {bytes:>9} B  {name}")
+        format!("  {remote:<24} here {here:>8}  {lines:>6} lines {bytes:>9} B  {}", one_line(name.as_bytes()))
     }));
     lines.join("\n")
 }

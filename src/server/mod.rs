@@ -312,6 +312,7 @@ impl Server {
             if !self.readable || self.is_blocked() || is_late {
                 break;
             }
+            self.inbox.set_limit(batch_datagrams(self.relay.members()));
             match self.socket.receive(&mut self.inbox) {
                 Received::Filled => {
                     self.handle_inbox(now);
@@ -448,6 +449,12 @@ fn log_leave(remote: SocketAddr, name: &str, reason: LeaveReason) {
     }
 }
 
+/// Datagrams to take in at once: what is taken in is sent before anything else
+/// is looked at, so many members make short batches.
+fn batch_datagrams(members: usize) -> usize {
+    (config::BATCH_COPIES_MAX / members.max(1)).max(config::BATCH_DATAGRAMS_MIN)
+}
+
 fn socket_options(config: &Config) -> SocketOptions {
     SocketOptions {
         io: match config.io {
@@ -536,6 +543,16 @@ mod tests {
         assert!(!server.is_idle(), "the rest is not forgotten");
         settle(&mut server);
         assert!(server.report().counters.relayed > relayed);
+    }
+
+    #[test]
+    fn a_batch_is_as_long_as_its_members_are_few() {
+        let mut inbox = Inbox::new(config::INBOX_DATAGRAMS);
+        let expected = [(0, 256), (10, 256), (1000, 200), (10_000, 20), (1_000_000, 16)];
+        for (members, datagrams) in expected {
+            inbox.set_limit(batch_datagrams(members));
+            assert_eq!(inbox.limit(), datagrams, "{members} members");
+        }
     }
 
     #[test]

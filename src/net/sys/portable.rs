@@ -48,7 +48,7 @@ impl Kernel for Portable {
     }
 
     fn receive(&mut self, inbox: &mut Inbox) -> io::Result<()> {
-        while inbox.len() < inbox.capacity() {
+        while inbox.len() < inbox.limit() {
             match self.receive_one(inbox) {
                 Err(error) if inbox.is_empty() => return Err(error),
                 Err(_) => break,

@@ -79,9 +79,9 @@ impl Incoming {
     /// lengths it found. Returns how many may be used.
     fn prepare(&mut self, inbox: &mut Inbox) -> usize {
         assert!(inbox.is_empty(), "datagrams are received into an empty inbox");
-        let slots = inbox.capacity().min(ITEMS_MAX);
-        if self.headers.len() < slots {
-            *self = Self::with_slots(self.family, self.control_len, slots);
+        let slots_max = inbox.capacity().min(ITEMS_MAX);
+        if self.headers.len() < slots_max {
+            *self = Self::with_slots(self.family, self.control_len, slots_max);
         }
         let base = inbox.buffer().as_mut_ptr().expose_provenance();
         if self.base != base {
@@ -94,7 +94,7 @@ impl Incoming {
         }
         // A failed call may touch the first one.
         self.used = 1;
-        slots
+        inbox.limit().min(ITEMS_MAX)
     }
 
     /// Points the pieces to the slots of the inbox at `base`.
