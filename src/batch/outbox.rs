@@ -213,12 +213,15 @@ impl Outbox {
     }
 
     /// A member has come: it hears what follows, not what was said before.
+    /// What it says stays behind all that, in which its address may have had a
+    /// part: it can have left in this very turn.
     pub fn arrived(&mut self, index: MemberIndex, path: Path) {
         if !self.messages.is_empty() {
             self.speaker(index, path);
-            let first = self.message_count();
+            let (first, train) = (self.message_count(), self.trains.last());
             if let Some(newcomer) = self.speakers.last_mut() {
                 newcomer.first = first;
+                newcomer.train = train;
             }
         }
     }
