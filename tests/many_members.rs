@@ -7,7 +7,7 @@
 mod process;
 
 use process::books::Books;
-use process::{HANG, Serve, skip, until};
+use process::{HANG, Serve, host, skip, until};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl Crowd {
     fn open(relay: SocketAddr) -> Option<Self> {
         let files = rlimit::increase_nofile_limit(MEMBERS as u64 + 500).unwrap_or(0);
         // Eight addresses, so that they leave ports for others on this machine.
-        let socket = |number: usize| UdpSocket::bind((format!("127.31.0.{}", number % 8), 0));
+        let socket = |number: usize| UdpSocket::bind((host((number % 8) as u8), 0));
         match (0..MEMBERS).map(socket).collect::<Result<Vec<_>, _>>() {
             Ok(sockets) => Some(Self { sockets, relay }),
             Err(error) => {
@@ -107,7 +107,7 @@ impl Crowd {
 /// Two members fill the relay's largest turn, and leave: its working memory is
 /// in use from now on, whoever is here.
 fn make_a_loud_start(relay: &Serve) {
-    let crowd = Crowd { sockets: [0; 2].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).into(), relay: relay.addr };
+    let crowd = Crowd { sockets: [0; 2].map(|_| UdpSocket::bind((host(0), 0)).unwrap()).into(), relay: relay.addr };
     crowd.says(0, "amy");
     crowd.says(1, "bob");
     crowd.hears_until(0, |heard| heard == "bob joined");

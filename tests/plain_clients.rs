@@ -8,7 +8,7 @@
 mod process;
 
 use process::books::Books;
-use process::{Deadline, HANG, Running, Serve, listening_on, outcry, skip};
+use process::{Deadline, HANG, Running, Serve, host, listening_on, outcry, skip};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
@@ -182,7 +182,7 @@ fn the_operators_commands_come_through_a_pipe() {
 
 /// A member that the test itself is.
 fn member(relay: SocketAddr, name: &str) -> UdpSocket {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let socket = UdpSocket::bind((host(0), 0)).unwrap();
     socket.set_read_timeout(Some(HANG)).unwrap();
     socket.send_to(name.as_bytes(), relay).unwrap();
     socket
@@ -218,7 +218,8 @@ fn a_signal_tells_the_members_and_prints_the_counters() {
 #[test]
 fn a_second_signal_ends_at_once() {
     for (first, second) in [("TERM", "TERM"), ("INT", "TERM"), ("TERM", "INT")] {
-        let (mut relay, output) = Running::start_unread(&mut outcry(&["serve", "--bind", "127.0.0.1:0", "--console"]));
+        let (mut relay, output) =
+            Running::start_unread(&mut outcry(&["serve", "--bind", &format!("{}:0", host(0)), "--console"]));
         let mut output = BufReader::new(output);
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
@@ -280,13 +281,15 @@ fn chat_and_serve_talk_under_both_policies() {
     }
 }
 
-/// An address of loopback that nothing else here is bound to, so that its port
-/// is still free when a relay is started on it again.
-const OF_THEIR_OWN: &str = "127.77.31.9:0";
+/// A relay at an address that nothing else is bound to: its port is still free
+/// when another is started on it.
+fn restartable(args: &[&str]) -> Serve {
+    Serve::at(&format!("{}:0", host(1)), args)
+}
 
 #[test]
 fn chats_go_on_with_a_relay_that_was_restarted() {
-    let mut relay = Serve::at(OF_THEIR_OWN, &["--log", "debug"]);
+    let mut relay = restartable(&["--log", "debug"]);
     let mut amy = chats("amy", &relay);
     let mut bob = chats("bob", &relay);
     amy.shows("bob 进入聊天室...");
@@ -307,7 +310,7 @@ fn chats_go_on_with_a_relay_that_was_restarted() {
 #[test]
 fn chats_prove_themselves_again_to_a_relay_that_was_restarted() {
     let args = ["--plain", "challenge", "--log", "debug", "--lang", "en"];
-    let mut relay = Serve::at(OF_THEIR_OWN, &args);
+    let mut relay = restartable(&args);
     let mut amy = chats("amy", &relay);
     amy.shows("[relay] welcome, 1 here");
     relay.process.kill();
@@ -326,7 +329,7 @@ fn chats_prove_themselves_again_to_a_relay_that_was_restarted() {
 #[test]
 fn chat_notices_that_the_relay_is_gone() {
     for shuts_down in [true, false] {
-        let mut relay = Serve::at(OF_THEIR_OWN, &["--log", "debug"]);
+        let mut relay = restartable(&["--log", "debug"]);
         let mut amy = chats("amy", &relay);
         let addr = relay.addr;
         if shuts_down {

@@ -56,7 +56,8 @@ impl SlowLink {
 
     fn member(&self, relay: &Serve, number: usize) -> Member {
         let name = format!("m{number:02}");
-        let member = Member::joins_from(&format!("{}.1:0", self.network), relay.addr, &name);
+        let here = format!("{}.1", self.network).parse().unwrap();
+        let member = Member::joins_from(here, relay.addr, &name);
         relay.logs("joined", &name);
         member
     }

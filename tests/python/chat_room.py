@@ -14,9 +14,10 @@ client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
 def receive():
     while True:
-        data, _ = client.recvfrom(1024)
-        sys.stdout.buffer.write(data + b"\n")
-        sys.stdout.buffer.flush()
+        data, sender = client.recvfrom(1024)
+        if sender == server:
+            sys.stdout.buffer.write(data + b"\n")
+            sys.stdout.buffer.flush()
 
 
 def send():

@@ -14,9 +14,10 @@ print("my port is", mine.getsockname()[1], flush=True)
 
 def receive():
     while True:
-        data, _ = mine.recvfrom(1024)
-        sys.stdout.buffer.write(data + b"\n")
-        sys.stdout.buffer.flush()
+        data, sender = mine.recvfrom(1024)
+        if sender == peer:
+            sys.stdout.buffer.write(data + b"\n")
+            sys.stdout.buffer.flush()
 
 
 sys.stdin.reconfigure(encoding="utf-8")

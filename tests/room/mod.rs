@@ -4,12 +4,12 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests, too")]
 
-use crate::process::{HANG, until};
+use crate::process::{HANG, host, until};
 use outcry::config::{Config, Io};
 use outcry::server::{Handle, Report, Server, ServerError};
 use socket2::SockRef;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const SHORT_COST: usize = 1024;
 
 /// The configuration of a relay on loopback, changed by `change`.
 pub fn config(change: impl FnOnce(&mut Config)) -> Config {
-    let mut config = Config::for_bind("127.0.0.1:0".parse().unwrap());
+    let mut config = Config::for_bind((host(0), 0).into());
     change(&mut config);
     config
 }
@@ -97,19 +97,19 @@ pub struct Member {
 }
 
 impl Member {
-    /// Joins under `name` from a port of 127.0.0.1.
     pub fn joins(relay: SocketAddr, name: &str) -> Self {
-        Self::joins_from("127.0.0.1:0", relay, name)
+        Self::joins_from(host(0), relay, name)
     }
 
-    pub fn joins_from(bind: &str, relay: SocketAddr, name: &str) -> Self {
-        let member = Self::at(UdpSocket::bind(bind).unwrap(), relay);
+    pub fn joins_from(host: IpAddr, relay: SocketAddr, name: &str) -> Self {
+        let member = Self::at(host, relay);
         member.says(name);
         member
     }
 
-    /// Somebody at `socket`, who has not said anything yet.
-    pub fn at(socket: UdpSocket, relay: SocketAddr) -> Self {
+    /// Somebody who has not said anything yet.
+    pub fn at(host: IpAddr, relay: SocketAddr) -> Self {
+        let socket = UdpSocket::bind((host, 0)).unwrap();
         let options = SockRef::from(&socket);
         options.set_recv_buffer_size(BUFFER_BYTES).unwrap();
         let room = options.recv_buffer_size().unwrap() / SHORT_COST;
