@@ -247,8 +247,10 @@ def better(own, other):
         pair = own["open"].get(share, {}), other["open"].get(share, {})
         for key, name in (("p50_ns", "p50"), ("p99_ns", "p99"), ("last_p50_ns", "last receiver")):
             if beats(pair, key):
-                yield f"{name} {show_ns(pair[1][key])} against {show_ns(pair[0][key])} at {float(share):.0%} " \
-                      f"({show_rate(pair[1]['rate'])} against {show_rate(pair[0]['rate'])} messages/s)"
+                rates = [side["rate"] for side in pair]
+                which = "its own, lower rate" if rates[1] < rates[0] else "a higher rate"
+                yield f"{name} {show_ns(pair[1][key])} against {show_ns(pair[0][key])} at {float(share):.0%}, " \
+                      f"{which} ({show_rate(rates[1])} against {show_rate(rates[0])} messages/s)"
     for key in ("empty", "1000", "10000"):
         pair = own["rss"], other["rss"]
         if beats(pair, key):
@@ -259,6 +261,8 @@ def better(own, other):
 def beats(pair, key, higher=False):
     own, other = (side.get(key) for side in pair)
     if not isinstance(own, (int, float)) or not isinstance(other, (int, float)):
+        return False
+    if own <= 0 or other <= 0:
         return False
     return other > own * (1 + NOISE) if higher else other < own * (1 - NOISE)
 
