@@ -39,8 +39,7 @@ fn one_copy_in_a_thousand_dropped() {
     let mock = Mock::start(Faults { drop: 0.001, ..Faults::default() }).unwrap();
     let report = run(&benchmark(&mock, 100, 10, 500.0, 4));
     let copies = 2000.0 * 99.0;
-    assert!(near(report.loss.lost, copies * 0.001, 0.3), "{:?}", report.loss);
-    assert_eq!(report.loss.unexplained, report.loss.lost);
+    assert!(near(report.loss.unexplained, copies * 0.001, 0.3), "{:?}", report.loss);
     assert_eq!(
         report.traffic.complete + report.loss.lost,
         2000 + (report.loss.lost - (2000 - report.traffic.complete))
@@ -101,15 +100,18 @@ fn five_milliseconds_more_are_five_milliseconds() {
     assert_eq!(report.traffic.complete, 200);
 }
 
-/// A busy machine can only spoil a time, never make it right: one of a few
-/// attempts must come out.
+/// Wide bounds: on a busy machine the mock itself falls behind its delays. The
+/// exact slope is a test in virtual time.
 #[test]
 fn the_slope_of_a_delay_that_grows_with_rank() {
-    let per_rank = Duration::from_micros(100);
-    let mock = Mock::start(Faults { per_rank, ..Faults::default() }).unwrap();
-    let slope = || run(&benchmark(&mock, 100, 1, 20.0, 2)).position.fit.unwrap().slope_ns;
-    let slopes: Vec<f64> = std::iter::repeat_with(slope).take(5).collect();
-    assert!(slopes.iter().any(|slope| (95e3..105e3).contains(slope)), "{slopes:?}");
+    let slope = |per_rank| {
+        let mock = Mock::start(Faults { per_rank, ..Faults::default() }).unwrap();
+        let report = run(&benchmark(&mock, 100, 1, 10.0, 2));
+        assert_eq!((report.position.points.len(), report.loss.lost), (99, 0));
+        report.position.fit.unwrap().slope_ns
+    };
+    let slopes: Vec<f64> = (0..3).map(|_| slope(Duration::from_micros(500))).collect();
+    assert!(slopes.iter().any(|slope| (250e3..1000e3).contains(slope)), "{slopes:?}");
 }
 
 #[test]
@@ -163,11 +165,13 @@ fn the_reflector_finds_a_ceiling() {
 #[test]
 fn members_that_share_sockets_are_members_all_the_same() {
     let mock = Mock::start(Faults { drop: 0.01, ..Faults::default() }).unwrap();
-    let shared = Benchmark { sockets: Sockets::Shared(2), rx_threads: 2, ..benchmark(&mock, 101, 10, 200.0, 2) };
+    let of_their_own = benchmark(&mock, 101, 10, 200.0, 2);
+    let shared = Benchmark { sockets: Sockets::Shared(2), rx_threads: 2, receive_buffer: None, ..of_their_own };
     let report = run(&shared);
     assert!(report.setup.members_made.contains("SHARED"));
     assert_eq!(report.traffic.expected, 400 * 100);
-    assert!(near(report.loss.lost, 400.0, 0.3), "{:?}", report.loss);
+    // A starved generator may lose some itself; it must say so and not blame the mock.
+    assert!(near(report.loss.unexplained, 400.0, 0.3), "{:?}", report.loss);
     assert_eq!((report.integrity.unexpected, report.integrity.duplicate), (0, 0));
 }
 

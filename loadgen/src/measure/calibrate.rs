@@ -14,8 +14,6 @@ use std::time::Duration;
 
 /// Messages in one train where the reflector sends trains.
 const TRAIN: usize = 16;
-/// Copies that may be under way, per receiver: what a default socket buffer holds.
-const OUTSTANDING: u64 = 64;
 /// More copies a second than any machine receives: bounds the memory.
 const COPIES_PER_SECOND_MAX: f64 = 20e6;
 
@@ -56,9 +54,8 @@ fn reflect(
 ) -> Result<Ceiling, String> {
     let clock = Clock::start();
     let (outlet, transport) = Outlet::open(protocol, open)?;
-    let members = transport.members();
-    let messages =
-        (COPIES_PER_SECOND_MAX * duration.as_secs_f64() / f64::from(members)) as usize + OUTSTANDING as usize;
+    let (members, copies) = (transport.members(), outlet.receivers());
+    let messages = (COPIES_PER_SECOND_MAX * duration.as_secs_f64() / f64::from(copies.max(1))) as usize + 4 * TRAIN;
     let plan = Plan::untimed(messages / train * train, size, duration.as_nanos() as u64);
     let settings = Settings {
         senders: 1,
@@ -68,7 +65,7 @@ fn reflect(
         in_flight: None,
         ..settings.clone()
     };
-    let board = Board::new(plan.slots.len(), members);
+    let board = Board::new(plan.slots.len(), copies);
     let start = clock.now();
     let mut collector = Collector::new(settings.rx_threads, start, start + plan.end_ns);
     std::thread::scope(|scope| {
@@ -86,11 +83,12 @@ fn reflect(
             };
             receivers.push(scope.spawn(move || rx::run(&job, port)));
         }
-        let mut reflector = Reflector { outlet, board: &board, clock, run: settings.run, members, train };
+        let (room, next) = (outlet.room(), train as u64 * u64::from(copies));
+        let mut reflector = Reflector { outlet, board: &board, clock, run: settings.run, room, next, train };
         let sent = reflector.run(&plan);
         let elapsed = (clock.now() - start) as f64 / 1e9;
         let received = board.received();
-        std::thread::sleep(Duration::from_millis(20));
+        wait_for_rest(&board, sent.as_ref().copied().unwrap_or(0));
         board.stop_receiving();
         let joined: Vec<_> = receivers.into_iter().map(super::join).collect::<Result<_, _>>()?;
         Ok(Ceiling {
@@ -102,12 +100,27 @@ fn reflect(
     })
 }
 
+/// What is still under way when sending ends is not lost.
+fn wait_for_rest(board: &Board, sent: u64) {
+    const STEP: Duration = Duration::from_millis(10);
+    const STEPS: u32 = 300;
+    for _ in 0..STEPS {
+        std::thread::sleep(STEP);
+        if board.received() >= sent {
+            return;
+        }
+    }
+}
+
 struct Reflector<'a> {
     outlet: Outlet,
     board: &'a Board,
     clock: Clock,
     run: u32,
-    members: u32,
+    /// Copies that may be under way.
+    room: u64,
+    /// Copies of one send.
+    next: u64,
     train: usize,
 }
 
@@ -130,8 +143,7 @@ impl Reflector<'_> {
 
     /// What is under way must fit the sockets: more would measure the drops.
     fn wait_for_room(&self, sent: u64, end: u64) -> bool {
-        let most = OUTSTANDING * u64::from(self.members);
-        while sent.saturating_sub(self.board.received()) + self.train as u64 * u64::from(self.members) > most {
+        while sent.saturating_sub(self.board.received()) + self.next > self.room.max(self.next) {
             if self.clock.now() >= end {
                 return false;
             }

@@ -3,11 +3,20 @@
 
 use crate::members::{Protocol, Transport};
 use outcry::net::Prebuilt;
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
+
+/// More members than these make no difference to receiving, and one train to
+/// all of a million would not fit the sockets.
+const DESTINATIONS_MAX: usize = 16_000;
+/// Datagrams that wait at one socket, at most: of its own, and shared, where
+/// the buffer is larger.
+const OUTSTANDING_EACH: u64 = 64;
+const OUTSTANDING_SHARED: u64 = 8_000;
 
 /// Makes members towards an address.
 pub(super) type Open<'a> = &'a dyn Fn(SocketAddr) -> Result<Arc<dyn Transport>, String>;
@@ -25,7 +34,8 @@ impl Outlet {
         if protocol == Protocol::Plain {
             let socket = UdpSocket::bind("127.0.0.1:0").map_err(failed)?;
             let transport = open(socket.local_addr().map_err(failed)?)?;
-            let destinations = transport.addresses();
+            let mut destinations = transport.addresses();
+            destinations.truncate(DESTINATIONS_MAX);
             return Ok((Self::Datagrams { socket, destinations }, transport));
         }
         let listener = TcpListener::bind("127.0.0.1:0").map_err(failed)?;
@@ -42,6 +52,26 @@ impl Outlet {
         // Speakers' second connections come after those that listen.
         streams.truncate(transport.members() as usize);
         Ok((Self::Streams { protocol, streams, frames: Vec::new() }, transport))
+    }
+
+    /// Members that are sent to.
+    pub(super) fn receivers(&self) -> u32 {
+        match self {
+            Self::Datagrams { destinations, .. } => destinations.len() as u32,
+            Self::Streams { streams, .. } => streams.len() as u32,
+        }
+    }
+
+    /// Copies that may be under way: more would measure the drops.
+    pub(super) fn room(&self) -> u64 {
+        let each = OUTSTANDING_EACH * u64::from(self.receivers());
+        match self {
+            Self::Datagrams { destinations, .. } => {
+                let ports: HashSet<u16> = destinations.iter().map(SocketAddr::port).collect();
+                each.min(OUTSTANDING_SHARED * ports.len() as u64)
+            }
+            Self::Streams { .. } => each,
+        }
     }
 
     /// Sends `messages`, each of `len` bytes, to every member; the copies sent.

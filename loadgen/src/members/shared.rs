@@ -25,6 +25,8 @@ pub const MEMBERS_MAX: u32 = 1_000_000;
 pub const SOCKETS_MAX: u32 = 1024;
 /// Datagrams per visit: a socket holds many members' copies.
 const BATCH: usize = 64;
+/// Batches from one socket before the next one has its turn.
+const VISITS: usize = 16;
 /// One message for a million members waits here for its reader.
 const RECEIVE_BUFFER: usize = 64 << 20;
 /// 127.1.0.0: the block below stays for ordinary use of the loopback.
@@ -120,6 +122,7 @@ impl Transport for Shared {
             members: reading.min(self.members),
             epoll,
             events: vec![EpollEvent::empty(); self.sockets.len()],
+            readable: vec![false; self.sockets.len()],
             headers: MultiHeaders::preallocate(BATCH, Some(cmsg_space!(in_pktinfo))),
             buffer: vec![0; BATCH * DATAGRAM_BYTES],
             clock,
@@ -143,6 +146,9 @@ struct SharedReceiver {
     members: u32,
     epoll: Epoll,
     events: Vec<EpollEvent>,
+    /// Sockets that were not read empty: an edge comes once, and a socket of
+    /// thousands of members may never be empty while messages come.
+    readable: Vec<bool>,
     headers: MultiHeaders<()>,
     buffer: Vec<u8>,
     clock: Clock,
@@ -150,24 +156,17 @@ struct SharedReceiver {
 
 impl Receiver for SharedReceiver {
     fn receive(&mut self, wait: Duration, sink: &mut dyn Sink) -> io::Result<u64> {
+        let wait = if self.readable.contains(&true) { Duration::ZERO } else { wait };
         let wait = EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::ZERO);
-        let ready = match self.epoll.wait(&mut self.events, wait) {
-            Ok(ready) => ready,
-            Err(Errno::EINTR) => 0,
+        match self.epoll.wait(&mut self.events, wait) {
+            Ok(ready) => self.events[..ready].iter().for_each(|event| self.readable[event.data() as usize] = true),
+            Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
-        };
+        }
         let mut datagrams = 0;
-        for at in 0..ready {
-            let socket = self.events[at].data() as u32;
-            loop {
-                match self.visit(socket, sink) {
-                    Ok(BATCH) => datagrams += BATCH as u64,
-                    Ok(taken) => {
-                        datagrams += taken as u64;
-                        break;
-                    }
-                    Err(_) => break,
-                }
+        for socket in 0..self.readable.len() {
+            if self.readable[socket] {
+                datagrams += self.take_turn(socket, sink);
             }
         }
         Ok(datagrams)
@@ -175,6 +174,20 @@ impl Receiver for SharedReceiver {
 }
 
 impl SharedReceiver {
+    /// Up to [`VISITS`] batches from one socket.
+    fn take_turn(&mut self, socket: usize, sink: &mut dyn Sink) -> u64 {
+        let mut datagrams = 0;
+        for _ in 0..VISITS {
+            let taken = self.visit(socket as u32, sink).unwrap_or(0);
+            datagrams += taken as u64;
+            if taken < BATCH {
+                self.readable[socket] = false;
+                break;
+            }
+        }
+        datagrams
+    }
+
     fn visit(&mut self, socket: u32, sink: &mut dyn Sink) -> nix::Result<usize> {
         let sockets = self.sockets.len() as u32;
         let mut parts = self.buffer.chunks_exact_mut(DATAGRAM_BYTES);
