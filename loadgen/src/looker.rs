@@ -71,7 +71,7 @@ impl Looker {
             pid,
             cpu_ns: used.cpu_ns,
             user_share: used.user_share,
-            utilisation: used.cpu_ns as f64 / run.sending_ns.max(1) as f64,
+            utilisation: used.cpu_ns as f64 / run.busy_ns().max(1) as f64,
             ns_per_copy: used.cpu_ns as f64 / run.copies_with_warmup.max(1) as f64,
             rss_before: before.rss_bytes,
             rss_joined: start.rss_bytes,

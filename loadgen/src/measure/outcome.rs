@@ -63,6 +63,10 @@ pub struct Measurement {
     pub duration_ns: u64,
     /// The same with the warm-up: what the server's processor time belongs to.
     pub sending_ns: u64,
+    /// From the beginning of measuring to its end or to the last copy, whichever
+    /// is later: what a rate of copies is a rate over. A server that falls
+    /// behind delivers long after sending ended.
+    pub delivering_ns: u64,
     /// Distinct copies delivered, those of the warm-up included.
     pub copies_with_warmup: u64,
     /// Messages went out as others were complete, not at planned times.
@@ -101,6 +105,7 @@ impl Measurement {
         self.expected += other.expected;
         self.duration_ns += other.duration_ns;
         self.sending_ns += other.sending_ns;
+        self.delivering_ns += other.delivering_ns;
         self.copies_with_warmup += other.copies_with_warmup;
         self.interrupted |= other.interrupted;
         self.integrity.add(&other.integrity);
@@ -134,7 +139,13 @@ impl Measurement {
 
     /// Distinct copies delivered per second.
     pub fn copies_per_second(&self) -> f64 {
-        self.integrity.delivered as f64 / (self.duration_ns.max(1) as f64 / 1e9)
+        self.integrity.delivered as f64 / (self.delivering_ns.max(1) as f64 / 1e9)
+    }
+
+    /// Warm-up, measuring and what of the drain was needed, in ns: what the
+    /// server's processor time was used in.
+    pub fn busy_ns(&self) -> u64 {
+        self.sending_ns - self.duration_ns + self.delivering_ns
     }
 }
 
@@ -169,6 +180,7 @@ pub(super) fn merge(
         receivers: board.expected(),
         duration_ns: sending.until_ns.saturating_sub(plan.warmup_ns),
         sending_ns: sending.until_ns,
+        delivering_ns: sending.until_ns.saturating_sub(plan.warmup_ns),
         copies_with_warmup: (0..plan.slots.len()).map(|index| u64::from(board.copies(index))).sum(),
         closed: settings.in_flight.is_some(),
         interrupted: sending.until_ns < plan.end_ns,
@@ -184,6 +196,8 @@ pub(super) fn merge(
         send_error: sending.error,
     };
     let times = arrival_times(plan.slots.len(), &received);
+    let last = times[plan.measured_from..].iter().map(|(_, last)| *last).max().unwrap_or(0);
+    result.delivering_ns = result.delivering_ns.max(last.saturating_sub(start + plan.warmup_ns));
     for (index, slot) in plan.slots.iter().enumerate().skip(plan.measured_from) {
         if slot.at > sending.until_ns {
             break;

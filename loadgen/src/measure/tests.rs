@@ -125,3 +125,11 @@ fn a_lost_copy_is_counted_and_infinitely_late() {
     assert!(run.delivery.quantile_with_loss(0.9995, run.expected).is_infinite());
     assert_eq!(run.clients.iter().filter(|client| client.copies == 9_900).count(), 1, "one member lost them all");
 }
+
+#[test]
+fn a_server_that_falls_behind_is_not_credited_with_the_rate_offered() {
+    let plan = Plan::new(&workload(100.0, 10)).unwrap();
+    let run = play(&plan, |_, planned, _| Some(planned * 2 + BASE_NS));
+    assert_eq!((run.lost(), run.duration_ns), (0, 10_000_000_000));
+    assert!(within(run.copies_per_second(), 500.0, 0.01), "{}", run.copies_per_second());
+}

@@ -209,7 +209,7 @@ fn gates(report: &Report, out: &mut impl Write) -> fmt::Result {
             State::Doubtful => "doubt",
             State::Invalid => "INVALID",
         };
-        writeln!(out, "  {state:<8}{:<26}{:<22}{}", gate.name, gate.value, gate.bounds)?;
+        writeln!(out, "  {state:<8}{:<26}{:<25}{}", gate.name, gate.value, gate.bounds)?;
     }
     match report.ceiling {
         Some(ceiling) => {
