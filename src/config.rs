@@ -80,6 +80,9 @@ pub const STRANGERS_HEARD_MAX: usize = 1024;
 pub const INBOX_DATAGRAMS: usize = 256;
 /// Receive batches of one turn of the loop: bounds how long timers wait.
 pub const RECEIVE_BATCHES_PER_TURN: u32 = 8;
+/// How long a turn of the loop goes on receiving, in ms: with many members a
+/// batch is thousands of copies, and commands and timers wait behind it.
+pub const RECEIVE_MS_PER_TURN: u64 = 50;
 /// How long a blocked flush is retried before its copies are dropped, in ms.
 pub const BLOCKED_DEADLINE_MS: u64 = 100;
 

@@ -63,7 +63,8 @@ fn a_burst_beyond_a_turns_budget_needs_no_further_datagram() {
         (0..BURST).for_each(|number| amy.says(line("amy", number)));
         server.turn(Some(Duration::ZERO)).unwrap();
         let read = server.report().counters.relayed;
-        assert_eq!((read, server.is_idle()), (BUDGET as u64, false), "{io}: one turn has its budget");
+        // Of batches, or of time on a slow machine: less than the burst in any case.
+        assert!((1..=BUDGET as u64).contains(&read) && !server.is_idle(), "{io}: one turn has its budget, not {read}");
         turn_until_idle(&mut server);
         hears_lines(&bob, "amy", BURST);
         let report = server.report();

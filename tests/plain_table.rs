@@ -263,6 +263,19 @@ fn strangers_are_answered_three_times_and_all_together_at_a_rate() {
 }
 
 #[test]
+fn never_more_than_three_answers_in_any_ten_minutes() {
+    let mut bench = challenged();
+    let ask = |bench: &mut Bench| bench.hear(peer(1), b"bob").len();
+    assert_eq!(ask(&mut bench), 1);
+    bench.wait(599 * SECOND);
+    assert_eq!((ask(&mut bench), ask(&mut bench), ask(&mut bench)), (1, 1, 0));
+    bench.wait(SECOND);
+    assert_eq!(ask(&mut bench), 0, "two answers are a second old, not ten minutes");
+    bench.wait(599 * SECOND);
+    assert_eq!(ask(&mut bench), 1);
+}
+
+#[test]
 fn caps_hold_in_total_and_per_prefix() {
     let mut bench = room_with(&["a", "b"], |limits| {
         limits.peers_max = 3;
@@ -365,6 +378,8 @@ fn shutdown_tells_everyone() {
     assert_eq!(outcome, Outcome::ShutDown);
     assert_eq!(sent, [to(1, "[relay] 服务器关闭"), to(2, "[relay] 服务器关闭")]);
     assert_eq!(bench.relay.counters().left(LeaveReason::Shutdown), 2);
+    let shutdown = |event: &&Event| matches!(event, Event::Left { reason: LeaveReason::Shutdown, .. });
+    assert_eq!(bench.events.iter().filter(shutdown).count(), 2, "each leave has its reason in the log");
 }
 
 #[test]
@@ -388,6 +403,9 @@ fn the_operator_speaks_raw_to_one_and_as_the_relay_to_many() {
     assert_eq!(bench.command(raw(Target::Address(peer(3)))).0, Outcome::NoSuch, "never heard from");
     assert_eq!(say(&mut bench, "").0, Outcome::BadLength);
     assert_eq!(say(&mut bench, &"x".repeat(1025)).0, Outcome::BadLength);
+    let (_, sent) = say(&mut bench, &"x".repeat(1016));
+    assert_eq!(sent[0].bytes.len(), 1024);
+    assert_eq!(say(&mut bench, &"x".repeat(1017)).0, Outcome::BadLength, "none is cut in silence");
 }
 
 #[test]
@@ -413,6 +431,26 @@ fn a_join_storm_is_merged_then_suppressed() {
     assert!(counters.notices_suppressed > 0);
     assert_eq!(counters.notices_told + counters.notices_suppressed, 30);
     assert!(costly.tally.sent <= 200, "{}", costly.tally.sent);
+}
+
+#[test]
+fn a_late_notice_of_one_member_is_not_for_it_either() {
+    let mut bench = Bench::with(|limits| limits.lang = Lang::En);
+    for number in 0..20 {
+        bench.hear(peer(number), format!("m{number}").as_bytes());
+    }
+    assert_eq!(bench.hear(peer(20), b"late"), []);
+    let told = bench.run(SECOND);
+    assert_eq!(told.len(), 20);
+    assert!(told.iter().all(|sent| sent.text() == "late joined" && sent.to != peer(20)));
+    bench.wait(SECOND * 10);
+    for number in 0..20 {
+        bench.hear(peer(100 + number), format!("n{number}").as_bytes());
+    }
+    bench.hear(peer(99), b"gone");
+    bench.hear(peer(99), b"exit");
+    let told = bench.run(SECOND);
+    assert_eq!(told.len(), 2 * 41, "both are told to all who are here now");
 }
 
 #[test]

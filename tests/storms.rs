@@ -4,6 +4,7 @@
 
 mod support;
 
+use outcry::batch::Path;
 use outcry::config::{Lang, PlainPolicy};
 use outcry::metrics::LeaveReason;
 use std::collections::VecDeque;
@@ -190,6 +191,42 @@ fn one_word_of_its_own_clears_a_member() {
     }
     assert_eq!(bench.relay.members(), 1, "32 echoes in a row are a mirror");
     assert_eq!(bench.hear(peer(2), b"bob"), [], "refused for a minute");
+}
+
+#[test]
+fn whatever_does_not_match_clears_a_member() {
+    let kinds: [(&[u8], usize); 6] =
+        [(b"", 2), (b"\x07", 2), (b"\xF7", 2), (b"\xFF", 2), (&[b'x'; 1025], 2), (b"[relay] hi", 1)];
+    for (bytes, members) in kinds {
+        let mut bench = Bench::with(|_| {});
+        for (number, name) in [(1, "alice"), (2, "bob")] {
+            bench.hear(peer(number), name.as_bytes());
+        }
+        for round in 0..40 {
+            bench.hear(peer(1), format!("alice : {round}").as_bytes());
+            bench.hear(peer(2), format!("alice : {round}").as_bytes());
+            if round == 20 {
+                bench.hear(peer(2), bytes);
+            }
+        }
+        assert_eq!(bench.relay.members(), members, "{}", String::from_utf8_lossy(bytes));
+    }
+}
+
+#[test]
+fn a_cut_datagram_clears_a_member() {
+    let mut bench = Bench::with(|_| {});
+    for (number, name) in [(1, "alice"), (2, "bob")] {
+        bench.hear(peer(number), name.as_bytes());
+    }
+    for round in 0..40 {
+        bench.hear(peer(1), format!("alice : {round}").as_bytes());
+        bench.hear(peer(2), format!("alice : {round}").as_bytes());
+        if round == 20 {
+            bench.relay.handle_truncated(bench.now, Path::to(peer(2)), &mut bench.out);
+        }
+    }
+    assert_eq!(bench.relay.members(), 2);
 }
 
 #[test]

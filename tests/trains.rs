@@ -156,3 +156,23 @@ fn a_full_turn_fits() {
     let sent: usize = items(&mut outbox, &roster, &mut tally).iter().map(|item| usize::from(item.segments)).sum();
     assert_eq!(sent as u64, tally.offered);
 }
+
+#[test]
+fn who_leaves_and_comes_back_within_a_turn_keeps_its_order() {
+    let mut roster = roster(2);
+    let mut outbox = Outbox::new(DATAGRAMS, 1024);
+    for (number, len) in [50, 60].into_iter().enumerate() {
+        outbox.say(index(1), path(1), &message(1, number, len));
+    }
+    roster.swap_remove(index(1));
+    outbox.departed(index(1), path(1), None);
+    roster.push(path(1));
+    outbox.arrived(index(1), path(1));
+    outbox.say(index(1), path(1), &message(1, 2, 50));
+    let heard: Vec<usize> = items(&mut outbox, &roster, &mut SendTally::default())
+        .into_iter()
+        .flat_map(Item::split)
+        .map(|item| sender_and_number(&outbox.arena()[item.range()]).1)
+        .collect();
+    assert_eq!(heard, [0, 1, 2]);
+}

@@ -29,7 +29,9 @@ pub struct Benchmark {
     pub protocol: Protocol,
     /// Members in all.
     pub members: u32,
-    /// How they are made.
+    /// The server was started for this benchmark and ends with it.
+    pub own_relay: bool,
+    /// How plain members are made.
     pub sockets: Sockets,
     /// What goes on besides.
     pub script: Script,
@@ -172,7 +174,11 @@ impl Benchmark {
     /// For the report.
     pub(crate) fn setup(&self, made: String, run: &Measurement) -> Setup {
         Setup {
-            target: self.target.to_string(),
+            target: if self.own_relay {
+                format!("{}, a relay started for this run", self.target)
+            } else {
+                self.target.to_string()
+            },
             protocol: self.protocol.to_string(),
             members: self.members,
             members_made: made,

@@ -14,6 +14,7 @@
 
 pub mod benchmark;
 pub mod check;
+pub mod child;
 pub mod cli;
 pub mod clock;
 pub mod looker;

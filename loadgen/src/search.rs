@@ -54,6 +54,8 @@ pub struct Found {
     pub lowest: f64,
     /// The next rate failed the self-check, not the objectives: `rate` is "at least".
     pub limited_by_generator: bool,
+    /// What the last failing trial found.
+    pub reasons: Vec<String>,
     /// Every trial in order.
     pub trials: Vec<Point>,
     /// Latency at 10, 50 and 90 % of the result.
@@ -82,7 +84,7 @@ pub fn search(
     let (mut good, mut bad) = (None, None);
     let mut rate = benchmark.workload.rate;
     while bad.is_none() && rate <= highest && !interrupt.load(Relaxed) {
-        match hunt.try_rate(rate)? {
+        match hunt.confirm(rate)? {
             Outcome::Passed => good = Some(rate),
             failed => bad = Some((rate, failed)),
         }
@@ -94,7 +96,7 @@ pub fn search(
     {
         let middle = (low * high).sqrt();
         let border = high / low < (1.0 + precision).powi(4);
-        match if border { hunt.majority(middle)? } else { hunt.try_rate(middle)? } {
+        match if border { hunt.majority(middle)? } else { hunt.confirm(middle)? } {
             Outcome::Passed => good = Some(middle),
             failed => bad = Some((middle, failed)),
         }
@@ -105,7 +107,9 @@ pub fn search(
     };
     hunt.stage.session.leave(benchmark.join_rate);
     let limited_by_generator = matches!(bad, Some((_, Outcome::Invalid)));
-    Ok(Found { rate: good, lowest: benchmark.workload.rate, limited_by_generator, trials: hunt.trials, below })
+    let failed = |point: &&Point| point.missed || point.state == State::Invalid;
+    let reasons = hunt.trials.iter().rev().find(failed).map(|point| point.reasons.clone()).unwrap_or_default();
+    Ok(Found { reasons, rate: good, lowest: benchmark.workload.rate, limited_by_generator, trials: hunt.trials, below })
 }
 
 struct Hunt<'a> {
@@ -138,6 +142,13 @@ impl Hunt<'_> {
         })
     }
 
+    /// A trial that fails is repeated: one hiccup of the machine is no limit.
+    fn confirm(&mut self, rate: f64) -> Result<Outcome, String> {
+        let first = self.try_rate(rate)?;
+        if first == Outcome::Passed { Ok(first) } else { self.majority(rate) }
+    }
+
+    /// Two of three decide.
     fn majority(&mut self, rate: f64) -> Result<Outcome, String> {
         let (one, other) = (self.try_rate(rate)?, self.try_rate(rate)?);
         if one == other { Ok(one) } else { self.try_rate(rate) }

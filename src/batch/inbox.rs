@@ -1,6 +1,6 @@
 //! Owns the buffers that one `recvmmsg` fills. Never reads what is in them.
 
-use super::Path;
+use super::{FRESH, Path};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 /// Bytes of one receive slot. More than any datagram the relay accepts (1472,
@@ -41,7 +41,7 @@ impl Inbox {
         let nobody = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
         let empty = Slot { len: 0, truncated: false, path: Path::to(nobody) };
         Self {
-            bytes: vec![0; capacity * SLOT_BYTES].into_boxed_slice(),
+            bytes: vec![FRESH; capacity * SLOT_BYTES].into_boxed_slice(),
             slots: vec![empty; capacity].into_boxed_slice(),
             filled: 0,
         }

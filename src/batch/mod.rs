@@ -16,6 +16,11 @@ pub use tally::{SEND_DROPS, SendDrop, SendTally};
 
 use std::net::{IpAddr, SocketAddr};
 
+/// What buffers are filled with when they are taken. Not zero: pages of zeros
+/// are only lent, and the first large turn would wait for each of them, and
+/// show as memory that its members cost.
+const FRESH: u8 = 0xFF;
+
 /// The two ends of a datagram's way: who is at the far end, and which of our
 /// addresses they used (known only to a socket bound to a wildcard; answers
 /// must leave from that address, or a peer behind a NAT never sees them).

@@ -7,7 +7,7 @@
 //! All others are alike, and are served by one straight loop.
 
 use super::trains::{Seat, TRAIN_BYTES_MAX, Trains};
-use super::{MemberIndex, Path, Roster, SendTally};
+use super::{FRESH, MemberIndex, Path, Roster, SendTally};
 use std::ops::Range;
 
 /// Broadcasts that one datagram can cause at most: a merged notice that fell
@@ -131,7 +131,7 @@ impl Outbox {
         assert!(message_len_max <= TRAIN_BYTES_MAX, "a message fits in a datagram");
         let arena_len = (messages_max + unicasts_max) * message_len_max + (2 << 20);
         Self {
-            arena: vec![0; arena_len].into_boxed_slice(),
+            arena: vec![FRESH; arena_len].into_boxed_slice(),
             message_len_max,
             messages_max,
             unicasts_max,
@@ -213,12 +213,15 @@ impl Outbox {
     }
 
     /// A member has come: it hears what follows, not what was said before.
+    /// What it says stays behind all that, in which its address may have had a
+    /// part: it can have left in this very turn.
     pub fn arrived(&mut self, index: MemberIndex, path: Path) {
         if !self.messages.is_empty() {
             self.speaker(index, path);
-            let first = self.message_count();
+            let (first, train) = (self.message_count(), self.trains.last());
             if let Some(newcomer) = self.speakers.last_mut() {
                 newcomer.first = first;
+                newcomer.train = train;
             }
         }
     }

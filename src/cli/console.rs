@@ -36,8 +36,8 @@ pub(super) fn print_notices(notices: Receiver<Notice>) -> JoinHandle<()> {
 /// Does what is typed, until the input or the relay ends.
 pub(super) fn read_commands(relay: Handle, directory: Arc<Directory>) {
     thread::spawn(move || {
-        for line in io::stdin().lines().map_while(Result::ok) {
-            match answer(&relay, &directory, Typed::parse(&line)) {
+        for typed in io::stdin().lines().map_while(Typed::read) {
+            match answer(&relay, &directory, typed) {
                 Some(answer) if answer.is_empty() => {}
                 Some(answer) => print_line(answer),
                 None => return,
@@ -53,10 +53,20 @@ enum Typed {
     Peers,
     Stats,
     Nothing,
+    NotUtf8,
     Unknown,
 }
 
 impl Typed {
+    /// What a line read says; `None` at the end of input.
+    fn read(line: io::Result<String>) -> Option<Self> {
+        match line {
+            Ok(line) => Some(Self::parse(&line)),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Some(Self::NotUtf8),
+            Err(_) => None,
+        }
+    }
+
     fn parse(line: &str) -> Self {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match (word, rest) {
@@ -97,6 +107,7 @@ fn answer(relay: &Handle, directory: &Directory, typed: Typed) -> Option<String>
         Typed::Peers => peers(&directory.members()),
         Typed::Stats => format!("{:#}", relay.report()?).trim_end().to_owned(),
         Typed::Nothing => String::new(),
+        Typed::NotUtf8 => "not sent: a line is UTF-8 text".to_owned(),
         Typed::Unknown => HELP.to_owned(),
     })
 }
@@ -108,7 +119,7 @@ fn outcome(outcome: Outcome) -> String {
         Outcome::Kicked(remote) => format!("{remote} was removed and is refused for a minute"),
         Outcome::NoSuch => "nobody of that name or address is here: /peers lists them".to_owned(),
         Outcome::NobodyHere => "nobody is here; /to ADDR TEXT answers who was heard".to_owned(),
-        Outcome::BadLength => "a line has 1 to 1024 bytes".to_owned(),
+        Outcome::BadLength => "a line has 1 to 1024 bytes, [relay] included where it goes to all".to_owned(),
         Outcome::ShutDown => "stopping".to_owned(),
     }
 }
@@ -128,6 +139,14 @@ fn peers(members: &[Member]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::BufRead;
+
+    #[test]
+    fn a_line_that_is_not_utf8_is_not_the_last() {
+        let typed: Vec<_> = b"hi\n\xFFhi\n/quit\n".lines().map_while(Typed::read).collect();
+        let [hi, quit] = [Command::Say("hi".into()), Command::Shutdown].map(Typed::Command);
+        assert_eq!(typed, [hi, Typed::NotUtf8, quit]);
+    }
 
     #[test]
     fn what_is_typed_is_understood() {

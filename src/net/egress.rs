@@ -155,6 +155,10 @@ impl Egress {
         &mut self.unreachable
     }
 
+    pub(super) fn has_unreachable(&self) -> bool {
+        self.unreachable.has_some()
+    }
+
     pub(super) fn unreachable_overflowed(&self) -> u64 {
         self.unreachable.overflowed()
     }

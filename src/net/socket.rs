@@ -70,6 +70,9 @@ pub struct Socket {
     buffers: Buffers,
     /// The kernel's 32-bit counter, widened.
     drops: Cell<u64>,
+    /// Whether the next flush finds the send buffer full.
+    #[cfg(test)]
+    is_clogged: Box<dyn FnMut() -> bool + Send>,
 }
 
 impl Socket {
@@ -83,7 +86,15 @@ impl Socket {
         let local_addr = socket.local_addr().map_err(|source| BindError::Other { addr, source })?;
         let backend = Backend::new(UdpSocket::from_std(socket), local_addr, linux);
         let egress = Egress::new(backend.sends_trains());
-        Ok(Self { backend, egress, local_addr: canonical(local_addr), buffers, drops: Cell::new(0) })
+        Ok(Self {
+            backend,
+            egress,
+            local_addr: canonical(local_addr),
+            buffers,
+            drops: Cell::new(0),
+            #[cfg(test)]
+            is_clogged: Box::new(|| false),
+        })
     }
 
     /// The address it is bound to, canonical, with the port that was chosen for port 0.
@@ -125,6 +136,10 @@ impl Socket {
     /// was blocked. After [`Flushed::Done`] every copy is sent or dropped, and
     /// counted as such in `tally`; clearing the outbox is the caller's.
     pub fn flush(&mut self, now: Time, outbox: &mut Outbox, roster: &Roster, tally: &mut SendTally) -> Flushed {
+        #[cfg(test)]
+        if (self.is_clogged)() {
+            return self.egress.flush(&mut Clogged, now, outbox, roster, tally);
+        }
         self.egress.flush(&mut self.backend, now, outbox, roster, tally)
     }
 
@@ -146,6 +161,11 @@ impl Socket {
         self.egress.unreachable().pop()
     }
 
+    /// Whether [`next_unreachable`](Self::next_unreachable) would name a peer.
+    pub fn has_unreachable(&self) -> bool {
+        self.egress.has_unreachable()
+    }
+
     /// Unreachable peers that were not remembered, because 1024 were waiting to be read.
     pub fn unreachable_overflowed(&self) -> u64 {
         self.egress.unreachable_overflowed()
@@ -165,6 +185,37 @@ impl Socket {
     /// Makes the kernel refuse trains, without fault injection.
     pub(super) fn forbid_checksums(&mut self) {
         linux::forbid_checksums(self.backend.socket_mut()).expect("invariant: any socket may go without");
+    }
+}
+
+#[cfg(test)]
+impl Socket {
+    /// Makes the flushes for which `is_clogged` says so find the send buffer full.
+    pub(crate) fn clog(&mut self, is_clogged: impl FnMut() -> bool + Send + 'static) {
+        self.is_clogged = Box::new(is_clogged);
+    }
+}
+
+/// A kernel whose send buffer is full. Nothing on loopback can make it so.
+#[cfg(test)]
+struct Clogged;
+
+#[cfg(test)]
+impl Kernel for Clogged {
+    fn sends_trains(&self) -> bool {
+        true
+    }
+
+    fn receive(&mut self, _: &mut Inbox) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn send(&mut self, _: &[u8], _: &[Item]) -> io::Result<usize> {
+        Err(io::Error::from_raw_os_error(libc::EAGAIN))
+    }
+
+    fn next_error(&mut self) -> QueuedError {
+        QueuedError::Empty
     }
 }
 

@@ -54,6 +54,10 @@ impl Unreachable {
         self.peers.pop_front()
     }
 
+    pub(super) fn has_some(&self) -> bool {
+        !self.peers.is_empty()
+    }
+
     /// Names that found no room.
     pub(super) fn overflowed(&self) -> u64 {
         self.overflowed

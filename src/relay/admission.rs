@@ -100,10 +100,8 @@ impl Admission {
         if told >= config::CHALLENGE_ANSWERS_PER_ADDRESS || !self.challenges_total.take(total, 1, now) {
             return None;
         }
-        match self.challenged.find(&remote, now) {
-            Some(told) => *told += 1,
-            None => self.challenged.insert(remote, 1, now, Duration::from_secs(config::CHALLENGE_SLOT_S)),
-        }
+        // Forgotten only when the last answer is that old: then no ten minutes hold more.
+        self.challenged.insert(remote, told + 1, now, Duration::from_secs(config::CHALLENGE_SLOT_S));
         Some(self.challenge.code(remote, now))
     }
 

@@ -4,13 +4,14 @@
 
 use super::hash::SeededHash;
 use super::recent::RecentTable;
-use super::{Command, Outcome, Relay, Target};
+use super::{Command, Event, Outcome, Relay, Target};
 use crate::Time;
 use crate::batch::{Outbox, Path};
 use crate::config;
 use crate::metrics::LeaveReason;
 use crate::wire::plain::{self, Answer};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Strangers heard from within the idle time.
@@ -79,6 +80,10 @@ impl Relay {
         if self.peers.len() == 0 {
             return Outcome::NobodyHere;
         }
+        // With what the relay puts before it: nothing is cut in silence.
+        if line.len() + plain::RELAY_PREFIX.len() + 1 > config::LINE_BYTES_MAX {
+            return Outcome::BadLength;
+        }
         out.announce(None, plain::answer(self.lang, Answer::Operator(line)).as_bytes());
         Outcome::SentToAll(self.peers.len())
     }
@@ -97,8 +102,10 @@ impl Relay {
 
     fn shut_down(&mut self, out: &mut Outbox) -> Outcome {
         out.announce(None, plain::answer(self.lang, Answer::Shutdown).as_bytes());
-        for _ in 0..self.peers.len() {
+        for (peer, path) in self.peers.all() {
             self.counters.leave(LeaveReason::Shutdown);
+            let (remote, name) = (path.remote, Arc::clone(&peer.name));
+            self.events.push_back(Event::Left { remote, name, reason: LeaveReason::Shutdown });
         }
         Outcome::ShutDown
     }

@@ -70,7 +70,7 @@ pub enum Outcome {
     NoSuch,
     /// Nobody is here, and more than one or none was heard from lately.
     NobodyHere,
-    /// The line is empty or longer than a datagram may be.
+    /// The line is empty, or with the `[relay] ` before it longer than a datagram may be.
     BadLength,
     /// The members have been told.
     ShutDown,

@@ -22,19 +22,20 @@ impl Relay {
     ) -> Verdict {
         self.peers.touch(index, path, now);
         match text {
-            Text::Empty => Verdict::Control,
-            Text::Native => Verdict::Dropped(DropReason::Native),
-            Text::ControlCharacter => Verdict::Dropped(DropReason::ControlCharacter),
             Text::RelayPrefix => Verdict::Dropped(DropReason::RelayPrefix),
             Text::Exit => {
                 self.leave(now, index, LeaveReason::Exit, out);
                 self.admission.exited(path.remote, now);
                 Verdict::Control
             }
-            Text::NotUtf8 | Text::Bare(_) | Text::Line { .. } if self.is_mirror(now, index, bytes) => {
+            // Before the rows that only drop: what was never relayed is no echo, and clears its sender.
+            _ if self.is_mirror(now, index, bytes) => {
                 self.quarantine(now, index, out);
                 Verdict::Dropped(DropReason::Mirror)
             }
+            Text::Empty => Verdict::Control,
+            Text::Native => Verdict::Dropped(DropReason::Native),
+            Text::ControlCharacter => Verdict::Dropped(DropReason::ControlCharacter),
             Text::NotUtf8 => {
                 self.explain(now, index, Answer::NotUtf8, out);
                 Verdict::Dropped(DropReason::NotUtf8)
@@ -115,7 +116,7 @@ impl Relay {
     }
 
     fn notify(&mut self, now: Time, change: Change, name: &Name, about: Option<(MemberIndex, Path)>, out: &mut Outbox) {
-        let members = self.peers.len() - usize::from(about.is_some());
+        let members = self.peers.len();
         let mut room = Room { members, mirror: &mut self.mirror, counters: &mut self.counters, out };
         self.notices.change(now, change, name, about, &mut room);
     }

@@ -125,6 +125,7 @@ impl Relay {
         self.counters.drop(DropReason::Truncated);
         if let Some(index) = self.peers.find(path.remote) {
             self.peers.touch(index, path, now);
+            self.peers.peer_mut(index).echoes = 0;
             self.explain(now, index, Answer::TooLong(config::LINE_BYTES_MAX), out);
         }
     }
@@ -164,8 +165,10 @@ impl Relay {
     /// Does what has become due. What does not fit in one turn stays due.
     pub fn handle_deadline(&mut self, now: Time, out: &mut Outbox) {
         self.handle_silence(now, out);
-        let mut room = Room { members: self.peers.len(), mirror: &mut self.mirror, counters: &mut self.counters, out };
-        self.notices.handle_deadline(now, &mut room);
+        let peers = &self.peers;
+        let member_at = |remote| peers.find(remote).map(|index| (index, peers.path(index)));
+        let mut room = Room { members: peers.len(), mirror: &mut self.mirror, counters: &mut self.counters, out };
+        self.notices.handle_deadline(now, member_at, &mut room);
     }
 
     /// When [`handle_deadline`](Self::handle_deadline) is to be called next. O(1).

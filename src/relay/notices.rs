@@ -9,6 +9,7 @@ use crate::batch::{MemberIndex, Outbox, Path};
 use crate::config;
 use crate::metrics::Counters;
 use crate::wire::plain::{self, Change, Lang, Name, RelayLine};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// What the mirror guard knows the relay by: no hash of an address is even.
@@ -19,6 +20,8 @@ const NOTICE_ORIGIN: u64 = 2;
 struct Pending {
     /// The first two of them.
     names: [Option<Name>; 2],
+    /// Whom the first is about, if it was here.
+    about: Option<SocketAddr>,
     count: u32,
 }
 
@@ -36,7 +39,7 @@ pub(super) struct Notices {
 
 /// What a notice needs besides itself.
 pub(super) struct Room<'a> {
-    /// Members that would hear it.
+    /// Members, the one it is about included.
     pub(super) members: usize,
     /// A member that sends a notice back is an echo too.
     pub(super) mirror: &'a mut MirrorGuard,
@@ -81,6 +84,9 @@ impl Notices {
             Change::Joined => &mut self.joined,
             Change::Left => &mut self.left,
         };
+        if pending.count == 0 {
+            pending.about = about.map(|(_, path)| path.remote);
+        }
         if let Some(place) = pending.names.get_mut(pending.count as usize) {
             *place = Some(*name);
         }
@@ -88,8 +94,14 @@ impl Notices {
         self.due.get_or_insert(now + Duration::from_millis(config::NOTICE_MERGE_MS));
     }
 
-    /// Tells the room what waits, if it is due.
-    pub(super) fn handle_deadline(&mut self, now: Time, room: &mut Room<'_>) {
+    /// Tells the room what waits, if it is due. `member_at` finds the member
+    /// that a notice of one is about: it is not told.
+    pub(super) fn handle_deadline(
+        &mut self,
+        now: Time,
+        member_at: impl Fn(SocketAddr) -> Option<(MemberIndex, Path)>,
+        room: &mut Room<'_>,
+    ) {
         if self.due.is_none_or(|due| due > now) {
             return;
         }
@@ -97,14 +109,14 @@ impl Notices {
         for (change, pending) in
             [(Change::Joined, std::mem::take(&mut self.joined)), (Change::Left, std::mem::take(&mut self.left))]
         {
-            let line = match pending.names {
+            let (line, about) = match pending.names {
                 [Some(first), Some(second)] => {
-                    plain::merged_notice(self.lang, change, &first, &second, pending.count - 2)
+                    (plain::merged_notice(self.lang, change, &first, &second, pending.count - 2), None)
                 }
-                [Some(only), None] => plain::notice(self.lang, change, &only),
+                [Some(only), None] => (plain::notice(self.lang, change, &only), pending.about.and_then(&member_at)),
                 _ => continue,
             };
-            self.tell(now, &line, pending.count, None, room);
+            self.tell(now, &line, pending.count, about, room);
         }
     }
 
@@ -117,7 +129,7 @@ impl Notices {
         about: Option<(MemberIndex, Path)>,
         room: &mut Room<'_>,
     ) {
-        let copies = u32::try_from(room.members).unwrap_or(u32::MAX);
+        let copies = u32::try_from(room.members - usize::from(about.is_some())).unwrap_or(u32::MAX);
         if self.copies_bucket.take(self.copies, copies, now) {
             room.out.announce(about, line.as_bytes());
             room.mirror.relayed(room.mirror.text(line.as_bytes()), NOTICE_ORIGIN, now);

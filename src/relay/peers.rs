@@ -18,6 +18,9 @@ const NONE: u32 = u32::MAX;
 /// become free is taken again.
 const NUMBERS_TRIED: u32 = 8;
 const HINTS: usize = 1024;
+/// 16, 32, 64, ... 2^31: where to look for a free number when the hint was lost.
+const FAR_FIRST: u32 = 16;
+const FAR_STEPS: u32 = FAR_FIRST.leading_zeros() + 1;
 
 /// A plain member.
 pub(super) struct Peer {
@@ -97,6 +100,11 @@ impl Peers {
         self.roster.paths()[index.0 as usize]
     }
 
+    /// Everyone, with the way there. O(n).
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Peer, &Path)> {
+        self.peers.iter().zip(self.roster.paths())
+    }
+
     /// The member at `remote`.
     pub(super) fn find(&self, remote: SocketAddr) -> Option<MemberIndex> {
         let paths = self.roster.paths();
@@ -128,7 +136,7 @@ impl Peers {
         let is_free = |number: &u32| self.find_name(name.numbered(*number).as_str()).is_none();
         let near = (2..2 + NUMBERS_TRIED).find(is_free);
         let hinted = || (hinted..hinted.saturating_add(NUMBERS_TRIED)).find(is_free);
-        let far = || (0..31).map(hinted_step).find(is_free);
+        let far = || (0..FAR_STEPS).map(|doubling| FAR_FIRST << doubling).find(is_free);
         near.or_else(hinted).or_else(far).unwrap_or_else(|| (2..).find(is_free).unwrap_or(u32::MAX))
     }
 
@@ -254,11 +262,6 @@ impl Peers {
     }
 }
 
-/// 16, 32, 64, ...: where to look for a free number when the hint was lost.
-fn hinted_step(doubling: u32) -> u32 {
-    16u32.checked_shl(doubling).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,6 +303,19 @@ mod tests {
         assert!(peers.find_name("guest#900").is_some());
         peers.hints.fill((0, 0));
         assert!(peers.find_name(peers.free_number(name("guest"), 2).to_string().as_str()).is_none());
+    }
+
+    #[test]
+    fn numbers_begin_at_two() {
+        let (mut peers, now) = (peers(), Time::default());
+        let near = 2..2 + NUMBERS_TRIED;
+        let far = (0..FAR_STEPS).map(|doubling| FAR_FIRST << doubling);
+        for (port, taken) in
+            (1..).zip(std::iter::once("bob".to_owned()).chain(near.chain(far).map(|n| format!("bob#{n}"))))
+        {
+            peers.insert(path(port), name(&taken), now);
+        }
+        assert_eq!(peers.free_name(name("bob")).as_str(), "bob#10");
     }
 
     #[derive(Clone, Debug)]

@@ -91,6 +91,8 @@ pub struct Server {
     turn_began: Time,
     stats_every: Duration,
     stats_due: Option<Time>,
+    /// Whether timers went before the datagrams in this turn; they alternate.
+    timers_first: bool,
     stopping: bool,
     base_bytes: u64,
 }
@@ -129,6 +131,7 @@ impl Server {
             turn_began: clock.now(),
             stats_every,
             stats_due: (!stats_every.is_zero()).then(|| clock.now() + stats_every),
+            timers_first: false,
             stopping: false,
             base_bytes: 0,
             poll,
@@ -215,7 +218,15 @@ impl Server {
         }
         // Each of these may block the socket, and does nothing while it is.
         self.handle_requests();
+        if self.stopping {
+            return Ok(());
+        }
         self.handle_unreachables();
+        // Where every receive ends blocked, timers behind it would never run.
+        self.timers_first = !self.timers_first;
+        if self.timers_first {
+            self.handle_deadlines();
+        }
         self.receive()?;
         self.handle_deadlines();
         Ok(())
@@ -225,14 +236,20 @@ impl Server {
         self.blocked_until.is_some()
     }
 
-    /// Whether the socket has been read empty: the next turn would wait.
+    /// Whether the socket has been read empty, its errors too: the next turn would wait.
     pub fn is_idle(&self) -> bool {
-        !self.readable && !self.is_blocked()
+        !self.has_work() && !self.is_blocked()
+    }
+
+    /// Whether something is there to be done that brings no event. An ICMP
+    /// error that a receive or a send met was read after its turn had begun.
+    fn has_work(&self) -> bool {
+        self.readable || self.socket.has_unreachable()
     }
 
     fn wait(&mut self, most: Option<Duration>) -> io::Result<()> {
         let now = self.clock.now();
-        let timeout = if self.readable && !self.is_blocked() {
+        let timeout = if self.has_work() && !self.is_blocked() {
             Some(Duration::ZERO)
         } else {
             let due = self.next_deadline().map(|due| due.since(now));
@@ -257,7 +274,7 @@ impl Server {
     }
 
     fn handle_requests(&mut self) {
-        while !self.is_blocked() {
+        while !self.is_blocked() && !self.stopping {
             let Some(request) = self.requests.next() else { return };
             match request {
                 Request::Command(command, answer) => {
@@ -285,14 +302,16 @@ impl Server {
         self.end_turn(now);
     }
 
-    /// Reads until nothing waits, or the budget is spent: `readable` then
+    /// Reads until nothing waits, or the budget is spent, of batches or of time: `readable` then
     /// stays true and the next poll does not wait.
     fn receive(&mut self) -> Result<(), ServerError> {
+        let began = self.clock.now();
         for _ in 0..config::RECEIVE_BATCHES_PER_TURN {
-            if !self.readable || self.is_blocked() || self.stopping {
+            let now = self.clock.now();
+            let is_late = now.since(began) >= Duration::from_millis(config::RECEIVE_MS_PER_TURN);
+            if !self.readable || self.is_blocked() || is_late {
                 break;
             }
-            let now = self.clock.now();
             match self.socket.receive(&mut self.inbox) {
                 Received::Filled => {
                     self.handle_inbox(now);
@@ -437,5 +456,115 @@ fn socket_options(config: &Config) -> SocketOptions {
         },
         rcvbuf_bytes: config.rcvbuf_bytes as usize,
         sndbuf_bytes: config.sndbuf_bytes as usize,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::LeaveReason;
+    use std::net::UdpSocket;
+    use std::sync::mpsc;
+    use std::thread;
+
+    const MOMENT: Duration = Duration::from_millis(20);
+
+    fn server(change: impl FnOnce(&mut Config)) -> Server {
+        let mut config = Config::for_bind("127.0.0.1:0".parse().unwrap());
+        change(&mut config);
+        Server::bind(&config).unwrap()
+    }
+
+    /// Members of these names, each with its socket.
+    fn members<const N: usize>(server: &mut Server, names: [&str; N]) -> [UdpSocket; N] {
+        let sockets = names.map(|name| {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.send_to(name.as_bytes(), server.local_addr()).unwrap();
+            socket
+        });
+        settle(server);
+        assert_eq!(server.relay.members(), N);
+        sockets
+    }
+
+    fn settle(server: &mut Server) {
+        server.turn(Some(MOMENT)).unwrap();
+        while !server.is_idle() {
+            server.turn(Some(MOMENT)).unwrap();
+        }
+    }
+
+    /// The flush after a blocked one goes on with it, and is not blocked.
+    fn clog_every_other_flush(server: &mut Server) {
+        let mut flushes = 0;
+        server.socket.clog(move || {
+            flushes += 1;
+            flushes % 2 == 1
+        });
+    }
+
+    #[test]
+    fn timers_have_their_turn_though_every_receive_ends_blocked() {
+        let mut server = server(|config| config.stats_every_ms = 100);
+        let (observer, notices) = mpsc::sync_channel(8);
+        server.observe(observer);
+        let [alice, _bob] = members(&mut server, ["alice", "bob"]);
+        clog_every_other_flush(&mut server);
+        let until = server.clock.now() + Duration::from_millis(300);
+        while server.clock.now() < until {
+            alice.send_to(b"alice : hi", server.local_addr()).unwrap();
+            server.turn(Some(MOMENT)).unwrap();
+        }
+        assert!(notices.try_recv().is_ok(), "no statistics for three times their interval");
+    }
+
+    #[test]
+    fn a_command_does_not_wait_for_batch_after_slow_batch() {
+        let mut server = server(|_| {});
+        let [alice, _bob] = members(&mut server, ["alice", "bob"]);
+        let slow = Duration::from_millis(config::RECEIVE_MS_PER_TURN);
+        server.socket.clog(move || {
+            thread::sleep(slow);
+            false
+        });
+        for _ in 0..2 * config::INBOX_DATAGRAMS {
+            alice.send_to(b"alice : hi", server.local_addr()).unwrap();
+        }
+        server.turn(Some(MOMENT)).unwrap();
+        let relayed = server.report().counters.relayed;
+        assert!(relayed <= config::INBOX_DATAGRAMS as u64, "{relayed} before the next look at commands");
+        assert!(!server.is_idle(), "the rest is not forgotten");
+        settle(&mut server);
+        assert!(server.report().counters.relayed > relayed);
+    }
+
+    #[test]
+    fn nobody_known_as_unreachable_is_left_for_the_next_datagram() {
+        let mut server = server(|_| {});
+        let [alice, bob] = members(&mut server, ["alice", "bob"]);
+        drop(bob);
+        for _ in 0..10 {
+            alice.send_to(b"alice : hi", server.local_addr()).unwrap();
+            settle(&mut server);
+            assert!(!server.socket.has_unreachable());
+        }
+    }
+
+    #[test]
+    fn nothing_follows_a_shutdown() {
+        let mut server = server(|_| {});
+        let _members = members(&mut server, ["alice", "bob"]);
+        server.socket.clog(|| true);
+        let asking: Vec<_> = (0..3)
+            .map(|_| {
+                let handle = server.handle();
+                thread::spawn(move || handle.shut_down())
+            })
+            .collect();
+        thread::sleep(MOMENT);
+        let report = server.run().unwrap();
+        asking.into_iter().for_each(|asked| asked.join().unwrap());
+        assert_eq!(report.counters.left(LeaveReason::Shutdown), 2);
+        assert!(report.balances(), "{report}");
     }
 }

@@ -93,7 +93,8 @@ impl Bench {
         sent
     }
 
-    fn flush(&mut self) -> Vec<Sent> {
+    /// Ends the turn.
+    pub fn flush(&mut self) -> Vec<Sent> {
         let mut sent = Vec::new();
         let mut items: Vec<Item> = Vec::with_capacity(100);
         self.out.begin(self.relay.roster(), &mut self.tally);

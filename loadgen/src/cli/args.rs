@@ -1,20 +1,22 @@
 //! The flags that say what is measured, shared by run, sweep and search.
 
-use crate::benchmark::Benchmark;
+use crate::benchmark::{Benchmark, Progress};
+use crate::child::Relay;
 use crate::members::{Protocol, Sockets};
 use crate::plan::{Arrival, Sizes, Workload};
 use crate::report::Slo;
 use crate::scenario::{Scenario, Script};
 use crate::units::{parse_bytes, parse_count, parse_duration, parse_scaled};
 use clap::Args;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct WorkloadArgs {
-    /// Address of the server, as IP:PORT.
+    /// Address of the server, as IP:PORT. Without it a relay is started on a
+    /// free port of the loopback for the time of the run.
     #[arg(long, value_name = "ADDR")]
-    target: SocketAddr,
+    target: Option<SocketAddr>,
 
     /// What the server speaks; nats, redis and mqtt over TCP, a connection per member.
     #[arg(long, value_enum, default_value = "plain")]
@@ -128,7 +130,8 @@ impl WorkloadArgs {
             stall: self.stall,
         };
         let benchmark = Benchmark {
-            target: self.target,
+            target: self.target.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into()),
+            own_relay: self.target.is_none(),
             protocol: self.protocol,
             members: self.clients,
             sockets: self.sockets,
@@ -146,11 +149,33 @@ impl WorkloadArgs {
             rx_threads: self.rx_threads,
             pin: self.pin,
             receive_buffer: self.rcvbuf,
-            server_pid: self.server_pid,
+            // Known when the relay is started.
+            server_pid: self.server_pid.or_else(|| self.target.is_none().then_some(0)),
             slos: self.slo.clone(),
         };
         benchmark.validate()?;
         Ok(benchmark)
+    }
+
+    /// Starts a relay for benchmarks that name no target. It ends with what is returned.
+    pub(super) fn provide(
+        &self,
+        benchmarks: &mut [Benchmark],
+        say: &mut dyn Progress,
+    ) -> Result<Option<Relay>, String> {
+        if self.target.is_some() {
+            return Ok(None);
+        }
+        if self.protocol != Protocol::Plain {
+            return Err(format!("--protocol {} needs --target: only outcry is started here", self.protocol));
+        }
+        let relay = Relay::start(self.clients)?;
+        for benchmark in benchmarks {
+            benchmark.target = relay.address();
+            benchmark.server_pid = Some(relay.pid());
+        }
+        say.say(&format!("no --target: started a relay at {} (process {})", relay.address(), relay.pid()));
+        Ok(Some(relay))
     }
 
     fn workload(&self, pace: Pace) -> Result<Workload, String> {

@@ -45,10 +45,11 @@ pub(super) struct RunArgs {
 /// Runs and prints; the exit code, or what was wrong.
 pub(super) fn run(args: &RunArgs) -> Result<u8, String> {
     let pace = Pace { rate: args.rate, in_flight: args.in_flight, duration: args.duration };
-    let benchmark = args.workload.benchmark(pace)?;
+    let mut benchmark = args.workload.benchmark(pace)?;
     let baseline = args.against.baseline()?;
     let interrupt = interrupt_flag()?;
     let mut shown = Shown::new(args.progress);
+    let _relay = args.workload.provide(std::slice::from_mut(&mut benchmark), &mut shown)?;
     let report = stage::run(&benchmark, &interrupt, &mut shown)?;
     shown.finish();
     print(&report, args.output)?;

@@ -50,9 +50,10 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<u8, String> {
             .map(|depth| Pace { rate: 1.0, in_flight: Some(*depth), duration: args.duration })
             .collect(),
     };
-    let benchmarks = paces.iter().map(|pace| args.workload.benchmark(*pace)).collect::<Result<Vec<_>, _>>()?;
+    let mut benchmarks = paces.iter().map(|pace| args.workload.benchmark(*pace)).collect::<Result<Vec<_>, _>>()?;
     let interrupt = interrupt_flag()?;
     let mut shown = Shown::new(args.progress);
+    let _relay = args.workload.provide(&mut benchmarks, &mut shown)?;
     let curve = search::sweep(&benchmarks, &interrupt, &mut shown)?;
     shown.finish();
     print_curve(&curve, args.output)?;
@@ -74,7 +75,12 @@ fn print_curve(curve: &Curve, output: Output) -> Result<(), String> {
             curve.points.iter().for_each(csv_line);
         }
         Output::Quiet => {}
-        Output::Text => print_points(&curve.points, curve.best.ceiling),
+        Output::Text => {
+            print_points(&curve.points, curve.best.ceiling);
+            if let Some(knee) = crate::report::knee(&curve.points) {
+                println!("knee at {} copies/s", show_scaled(knee.delivered_per_second));
+            }
+        }
     }
     Ok(())
 }
@@ -118,9 +124,6 @@ fn print_points(points: &[Point], ceiling: Option<f64>) {
             point.ns_per_copy.map_or("-".into(), show_ns),
             point.state,
         );
-    }
-    if let Some(knee) = crate::report::knee(points) {
-        println!("knee at {} copies/s", show_scaled(knee.delivered_per_second));
     }
     if let Some(ceiling) = ceiling {
         println!("this generator can receive about {} copies/s on this machine", show_scaled(ceiling));
@@ -169,6 +172,7 @@ pub(super) fn search(args: &SearchArgs) -> Result<u8, String> {
     }
     let interrupt = interrupt_flag()?;
     let mut shown = Shown::new(args.progress);
+    let _relay = args.workload.provide(std::slice::from_mut(&mut benchmark), &mut shown)?;
     let found = search::search(&benchmark, args.to, args.precision / 100.0, &interrupt, &mut shown)?;
     shown.finish();
     match args.output {
@@ -189,8 +193,13 @@ fn print_found(found: &Found) {
             println!("at least {} messages/s, limited by the generator: no number for the server", show_scaled(rate))
         }
         (Some(rate), false) => println!("highest rate that meets the objectives: {} messages/s", show_scaled(rate)),
-        (None, _) => println!("no rate tried meets the objectives; the lowest was {}", show_scaled(found.lowest)),
+        (None, true) => println!(
+            "the generator was the limit already at {} messages/s: no number for the server",
+            show_scaled(found.lowest)
+        ),
+        (None, false) => println!("no rate tried meets the objectives; the lowest was {}", show_scaled(found.lowest)),
     }
+    found.reasons.iter().for_each(|reason| println!("  stopped by {reason}"));
     println!("trials, in order");
     print_points(&found.trials, None);
     if !found.below.is_empty() {

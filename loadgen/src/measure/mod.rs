@@ -12,6 +12,8 @@ mod outlet;
 mod position;
 mod recorder;
 mod rx;
+#[cfg(test)]
+mod tests;
 mod tx;
 
 pub use board::Board;

@@ -261,7 +261,7 @@ impl Frame {
             out,
             r#"<line class="rule" x1="{x:.1}" y1="{TOP}" x2="{x:.1}" y2="{}"/><text class="tick {class}" x="{text_x:.1}" y="{}">{}</text>"#,
             HEIGHT - BOTTOM,
-            TOP + 12.0,
+            HEIGHT - BOTTOM - 6.0,
             escape(word)
         );
     }

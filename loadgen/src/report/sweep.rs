@@ -42,7 +42,9 @@ pub struct Point {
     pub utilisation: Option<f64>,
     /// The self-check's judgement.
     pub state: State,
-    /// What it found.
+    /// An objective was missed.
+    pub missed: bool,
+    /// What gates and objectives found.
     pub reasons: Vec<String>,
 }
 
@@ -64,6 +66,7 @@ impl Point {
             ns_per_copy: report.server.as_ref().map(|server| server.ns_per_copy),
             utilisation: report.server.as_ref().map(|server| server.utilisation),
             state: report.verdict.state,
+            missed: report.verdict.slo_met == Some(false),
             reasons: report.verdict.reasons.clone(),
         }
     }

@@ -28,6 +28,7 @@ pub(crate) fn benchmark(mock: &Mock, members: u32, senders: u32, rate: f64, seco
         target: mock.address(),
         protocol: Protocol::Plain,
         members,
+        own_relay: false,
         sockets: Sockets::Auto,
         script: Script::default(),
         workload: Workload {

@@ -1,0 +1,75 @@
+//! A relay of this workspace as a child process, for runs that name no target.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// A running relay; it ends when dropped.
+pub struct Relay {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Relay {
+    /// Starts `outcry serve` on a free port of the loopback, with room for `members`.
+    pub fn start(members: u32) -> Result<Self, String> {
+        let program = find()?;
+        let mut command = Command::new(&program);
+        command.args(["serve", "--bind", "127.0.0.1:0", "--log", "warn", "--max-peers"]);
+        command.arg((members.saturating_add(64)).to_string());
+        // A group of its own: Ctrl-C ends the run, and the run ends the relay.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+        let mut child = command.spawn().map_err(|error| format!("cannot start {}: {error}", program.display()))?;
+        let address = child.stdout.take().and_then(announced);
+        match address {
+            Some(address) => Ok(Self { child, address }),
+            None => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(format!("{} did not say where it listens; give --target", program.display()))
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
+        let _ = self.child.wait();
+    }
+}
+
+/// Beside this program, as cargo builds them, or on the path.
+fn find() -> Result<PathBuf, String> {
+    let own = std::env::current_exe().ok();
+    let beside = own.iter().flat_map(|own| own.ancestors().skip(1).take(2)).map(|directory| directory.join("outcry"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|directory| directory.join("outcry"));
+    beside.chain(on_path).find(|program| program.is_file()).ok_or_else(|| {
+        "no relay to start: build one with `cargo build --release --workspace`, or give --target ADDR".into()
+    })
+}
+
+/// The address in `listening on ADDR`; the rest of the output is read away, so
+/// that the relay never waits for a reader.
+fn announced(stdout: std::process::ChildStdout) -> Option<SocketAddr> {
+    let mut lines = BufReader::new(stdout).lines();
+    let found =
+        lines.by_ref().map_while(Result::ok).find_map(|line| line.strip_prefix("listening on ")?.trim().parse().ok());
+    std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+    found
+}

@@ -1,0 +1,178 @@
+//! The files of a run: what other programs must be able to read.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+use loadgen::mock::{Faults, Mock};
+use std::path::PathBuf;
+use std::process::Command;
+use support::{benchmark, run};
+
+/// The built program.
+fn loadgen(arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_loadgen")).args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn scratch(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("loadgen-test-{}-{name}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    path
+}
+
+/// A short run into `directory`; its arguments come after those that a test gives.
+fn record(directory: &str, more: &[&str]) -> (i32, String, String) {
+    let mock = Mock::start(Faults::default()).unwrap();
+    let target = mock.address().to_string();
+    let own = ["run", "--target", &target, "--clients", "20", "--senders", "4", "--rate", "100", "--duration", "3s"];
+    let rest = ["--warmup", "200ms", "--no-calibrate", "--out", directory];
+    loadgen(&[&own[..], &rest[..], more].concat())
+}
+
+#[test]
+fn every_file_is_written_and_reads_back() {
+    let directory = scratch("files");
+    let path = |name: &str| directory.join(name).to_string_lossy().into_owned();
+    let (code, stdout, stderr) = record(&path(""), &["-o", "json"]);
+    assert!(code == 0 || code == 3, "{stderr}");
+    let printed: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(printed["schema"], 1);
+    assert_eq!(printed["traffic"]["delivered"], printed["traffic"]["expected"]);
+    assert!(stderr.contains("wrote"));
+
+    let log = std::fs::read(path("delivery.hlog")).unwrap();
+    let mut copies = 0;
+    for entry in IntervalLogIterator::new(&log) {
+        if let LogEntry::Interval(interval) = entry.unwrap() {
+            assert_eq!(interval.tag().unwrap().as_str(), "delivery");
+            let bytes =
+                base64::Engine::decode(&base64::engine::general_purpose::STANDARD, interval.encoded_histogram());
+            let histogram: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes.unwrap()[..]).unwrap();
+            copies += histogram.len();
+        }
+    }
+    assert_eq!(copies, printed["traffic"]["delivered"].as_u64().unwrap());
+
+    let csv = std::fs::read_to_string(path("seconds.csv")).unwrap();
+    let offered: u64 = csv.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().parse::<u64>().unwrap()).sum();
+    assert_eq!(offered, printed["traffic"]["planned"].as_u64().unwrap());
+    for name in ["report.html", "percentiles.svg", "percentiles-throughput.svg", "delivery.hgrm"] {
+        assert!(std::fs::metadata(path(name)).unwrap().len() > 500, "{name}");
+    }
+
+    let (code, text, stderr) = loadgen(&["report", &path("report.json"), "--html", &path("again.html")]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(text.contains("verdict") && text.contains("last receiver"));
+    let page = |name| std::fs::read_to_string(path(name)).unwrap();
+    assert_eq!(page("report.html"), page("again.html"), "a saved run reports like a fresh one");
+
+    let (code, text, stderr) =
+        loadgen(&["compare", &path("report.json"), &path("report.json"), "--fail-on-regression"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(text.contains("delivered copies/s") && !text.contains("WORSE"));
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_regression_is_an_exit_code() {
+    let directory = scratch("regression");
+    let path = |name: &str| directory.join(name).to_string_lossy().into_owned();
+    std::fs::create_dir_all(&directory).unwrap();
+    let mock = Mock::start(Faults::default()).unwrap();
+    let mut report = run(&benchmark(&mock, 10, 2, 50.0, 1));
+    std::fs::write(path("base.json"), serde_json::to_string(&report).unwrap()).unwrap();
+    for interval in &mut report.intervals {
+        interval.mean *= if interval.name.contains("copies/s") { 0.5 } else { 2.0 };
+    }
+    std::fs::write(path("new.json"), serde_json::to_string(&report).unwrap()).unwrap();
+    let (code, text, _) = loadgen(&["compare", &path("base.json"), &path("new.json"), "--fail-on-regression"]);
+    assert_eq!(code, 4, "{text}");
+    let (code, ..) = loadgen(&["compare", &path("base.json"), &path("new.json"), "-o", "quiet"]);
+    assert_eq!(code, 0);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+/// Each chart must be there in a real browser, with something drawn in it.
+#[test]
+fn a_browser_shows_every_part() {
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let found =
+        names.iter().find(|name| Command::new(name).arg("--version").output().is_ok_and(|out| out.status.success()));
+    let Some(browser) = found else {
+        println!("SKIPPED a_browser_shows_every_part: no Chromium on this machine");
+        return;
+    };
+    let directory = scratch("browser");
+    let (code, _, stderr) = record(&directory.to_string_lossy(), &["-o", "quiet"]);
+    assert!(code == 0 || code == 3, "{stderr}");
+    let page = format!("file://{}", directory.join("report.html").display());
+    let arguments =
+        ["--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom", &page];
+    let output = Command::new(browser).args(arguments).output().unwrap();
+    let dom = String::from_utf8_lossy(&output.stdout);
+    for id in ["percentiles", "heat", "flow", "throughput", "position", "clients", "server"] {
+        let figure = dom.split(&format!("<figure id=\"{id}\">")).nth(1).unwrap_or_default();
+        let figure = figure.split("</figure>").next().unwrap_or_default();
+        assert!(figure.contains("<svg") && figure.contains("<text"), "{id}");
+        assert!(!figure.contains("NaN"), "{id}");
+    }
+    for id in ["latency", "self-check", "environment"] {
+        assert!(dom.contains(&format!("<table id=\"{id}\">")), "{id}");
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn wrong_values_are_refused_before_anything_is_opened() {
+    for (arguments, wanted) in [
+        (&["run", "--target", "127.0.0.1:9", "--clients", "1"][..], "--clients"),
+        (&["run", "--target", "127.0.0.1:9", "--senders", "2000"], "--senders"),
+        (&["run", "--target", "127.0.0.1:9", "--size", "20"], "--size must be at least"),
+        (&["run", "--target", "127.0.0.1:9", "--scenario", "stall"], "--server-pid"),
+        (&["run", "--target", "127.0.0.1:9", "--sockets", "shared:3", "--rx-threads", "2"], "--rx-threads"),
+        (&["run", "--protocol", "nats"], "--target"),
+        (&["run", "--rate", "5", "--in-flight", "5"], "cannot be used with"),
+        (&["report", "/nowhere.json"], "cannot read"),
+    ] {
+        let (code, _, stderr) = loadgen(arguments);
+        assert_eq!(code, 2, "{arguments:?}: {stderr}");
+        assert!(stderr.contains(wanted), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn a_sweep_has_a_point_per_depth_and_reports_again() {
+    let directory = scratch("sweep");
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = |name: &str| directory.join(name).to_string_lossy().into_owned();
+    let mock = Mock::start(Faults::default()).unwrap();
+    let target = mock.address().to_string();
+    let own =
+        ["sweep", "--target", &target, "--clients", "10", "--senders", "2", "--in-flight", "1,4,8", "--duration", "1s"];
+    let rest = ["--warmup", "100ms", "--no-calibrate", "-o", "csv", "--curve", &path("curve.json")];
+    let (code, stdout, stderr) = loadgen(&[&own[..], &rest[..]].concat());
+    assert!(code == 0 || code == 3, "{stderr}");
+    assert_eq!(stdout.lines().count(), 4, "{stdout}");
+    let (code, _, stderr) = loadgen(&["report", &path("curve.json"), "--html", &path("curve.html"), "-o", "quiet"]);
+    assert_eq!(code, 0, "{stderr}");
+    let page = std::fs::read_to_string(path("curve.html")).unwrap();
+    assert!(page.contains("Points of the curve") && page.contains("8 in flight"));
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_search_finds_no_rate_where_every_rate_loses() {
+    let mock = Mock::start(Faults { drop: 0.2, ..Faults::default() }).unwrap();
+    let target = mock.address().to_string();
+    let own = ["search", "--target", &target, "--clients", "10", "--senders", "2", "--from", "50", "--to", "100"];
+    let rest = ["--duration", "1s", "--warmup", "100ms", "--no-calibrate", "-o", "json"];
+    let (code, stdout, stderr) = loadgen(&[&own[..], &rest[..]].concat());
+    assert!(code == 1 || code == 3, "{stderr}");
+    let found: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert!(found["rate"].is_null() && !found["reasons"].as_array().unwrap().is_empty(), "{stdout}");
+}
