@@ -32,8 +32,8 @@ struct Room {
 impl Room {
     fn handle(&mut self, sender: SocketAddr, bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes);
-        let is_member = self.members.contains_key(&sender);
-        if !is_member {
+        let is_new = !self.members.contains_key(&sender);
+        if is_new {
             let name = text.split(" : ").next().unwrap_or_default().to_string();
             let notice = format!("{name} 进入聊天室...");
             self.members.insert(sender, name);

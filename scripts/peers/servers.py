@@ -100,6 +100,23 @@ def free_port():
     raise RuntimeError("no port is free for both UDP and TCP")
 
 
+def core_ticks(core, pid):
+    """Clock ticks so far: of the clock, of processes on the core, of one process."""
+    line = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith(f"cpu{core} "))
+    user, nice, system = (int(field) for field in line.split()[1:4])
+    try:
+        own = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        own = ["0"] * 15
+    return time.monotonic() * os.sysconf("SC_CLK_TCK"), user + nice + system, int(own[11]) + int(own[12])
+
+
+def share_of_others(before, after):
+    """The part of the time in which somebody else ran on the server's core."""
+    passed, busy, own = (late - early for early, late in zip(before, after))
+    return min(max((busy - own) / max(passed, 1), 0.0), 1.0)
+
+
 class Running:
     """A started server; use it in a `with`, which ends it by its own id."""
 

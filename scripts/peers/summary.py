@@ -10,6 +10,8 @@ MESSAGES = {0.5: 20, 0.99: 1000}
 GENERATOR_SHARE_INVALID = 0.90
 # Below this a difference is not called a win.
 NOISE = 0.03
+# Above this share of others on its core a server's latencies are theirs too.
+DISTURBED = 0.05
 
 
 def invalid_gates(report):
@@ -267,12 +269,23 @@ def beats(pair, key, higher=False):
     return other > own * (1 + NOISE) if higher else other < own * (1 - NOISE)
 
 
+def quietness(report):
+    """Whether the server had its core to itself: no gate of the generator sees that."""
+    shares = sorted(report["others_on_server_core"])
+    if not shares:
+        return "quiet     - (nothing ran)"
+    disturbed = sum(share > DISTURBED for share in shares)
+    return (f"quiet     others used {shares[len(shares) // 2]:.0%} of the server's core in the median run, {shares[-1]:.0%} in "
+            f"the worst; more than {DISTURBED:.0%} in {disturbed} of {len(shares)} runs")
+
+
 def notes(report):
     machine = report["machine"]
     lines = [
         f"machine   {machine['processor']}, {machine['cores']} cores, {machine['memory']}, Linux {machine['kernel']}",
         f"          load when it began {machine['load']}; server on core {report['server_core']}, "
         f"generator from core {report['generator_core']} on",
+        quietness(report),
         f"commit    {machine['commit']}, {report['date']}, {report['elapsed_seconds']:.0f} s",
         f"command   {report['command']}",
     ]
