@@ -13,21 +13,14 @@ use std::str::FromStr;
 
 // ---- the protocol's own limits ---------------------------------------------
 
-/// Longest name, in bytes of UTF-8, with any `#n`. Stored in every peer.
-pub const NAME_BYTES_MAX: usize = 64;
 /// Longest line of chat, in bytes, the sender's `name : ` included.
 pub const LINE_BYTES_MAX: usize = 1024;
-/// Longest datagram that the relay makes of a line or a name, in bytes: the
-/// `[relay] ` of the console or the text of a notice stands around it.
-pub const MESSAGE_BYTES_MAX: usize = LINE_BYTES_MAX + NAME_BYTES_MAX;
 /// Least burst of the byte rate, in bytes: a rate below a line a second must
 /// still let the longest line through.
 pub const BYTE_BURST_MIN: u32 = 1024;
 
-/// How long an address is refused after a kick, in ms.
+/// How long an address is refused after a kick or a quarantine, in ms.
 pub const REFUSE_MS: u64 = 60_000;
-/// How long a mirror is refused, in ms.
-pub const QUARANTINE_MS: u64 = 60_000;
 /// Slots of the table of refused addresses: about 48 bytes each.
 pub const REFUSED_ADDRESSES_MAX: usize = 4096;
 /// How long after its exit an address does not join by a line of chat, in ms.
@@ -42,8 +35,6 @@ pub const IDLE_WARNING_MS: u64 = 60_000;
 /// Length of a challenge's time slot, in seconds: a code is good in its own
 /// slot and the next, so for 10 to 20 minutes.
 pub const CHALLENGE_SLOT_S: u64 = 600;
-/// Longest answer to a stranger, in bytes: a forged datagram buys no more.
-pub const CHALLENGE_BYTES_MAX: usize = 40;
 /// Answers to one address within [`CHALLENGE_SLOT_S`].
 pub const CHALLENGE_ANSWERS_PER_ADDRESS: u32 = 3;
 /// Answers to all addresses together, a second: 40 kB/s at most.
@@ -147,12 +138,8 @@ pub const NOTICES_PER_S_DEFAULT: u32 = 10;
 pub const NOTICE_COPIES_PER_S_DEFAULT: u32 = 100_000;
 
 const _: () = {
-    assert!(NAME_BYTES_MAX + 3 < LINE_BYTES_MAX, "a line has room for text after its name");
-    assert!(NAME_BYTES_MAX <= u8::MAX as usize, "a name's length is kept in a byte");
     assert!(BYTE_BURST_MIN as usize >= LINE_BYTES_MAX, "the longest line passes every byte rate");
-    assert!(CHALLENGE_BYTES_MAX < LINE_BYTES_MAX);
     assert!(MIRROR_RUN as usize <= MIRROR_TABLE, "a run of a mirror fits in what is remembered");
-    assert!(MIRROR_WINDOW_MS <= QUARANTINE_MS && QUARANTINE_MS <= REFUSE_MS, "one table holds both");
     assert!(EXIT_GRACE_MS <= REFUSE_MS);
     assert!(INBOX_DATAGRAMS > 0 && INBOX_DATAGRAMS <= 1024, "recvmmsg takes 1024 at most");
     assert!(RECEIVE_BATCHES_PER_TURN > 0 && UNREACHABLE_COUNT > 0 && NOTICE_BURST > 0);

@@ -12,19 +12,21 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use outcry::config::LINE_BYTES_MAX;
+use outcry::wire::plain;
 
 const MAGIC: u8 = 0xA7;
 const STAMP_BYTES: usize = 24;
 const STAMP_CHARS: usize = 32;
 const CHECK_CHARS: usize = 6;
-const SEPARATOR: &[u8] = b" : ";
+const SEPARATOR: &[u8] = plain::SEPARATOR.as_bytes();
 /// Where a separator is looked for: a target may put a longer name in front.
 const PREFIX_BYTES_MAX: usize = 96;
 
 /// Bytes a message needs beyond the sender's name.
 pub const OVERHEAD_BYTES: usize = SEPARATOR.len() + STAMP_CHARS + CHECK_CHARS;
 /// The longest message: the plain protocol's limit.
-pub const MESSAGE_BYTES_MAX: usize = 1024;
+pub const MESSAGE_BYTES_MAX: usize = LINE_BYTES_MAX;
 
 /// What part of a run a message belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

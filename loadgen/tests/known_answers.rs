@@ -94,24 +94,19 @@ fn five_milliseconds_more_are_five_milliseconds() {
     let mock = Mock::start(Faults { delay: Duration::from_millis(5), ..Faults::default() }).unwrap();
     let report = run(&benchmark(&mock, 10, 2, 100.0, 2));
     let delivery = &report.latency[0];
-    let p50 = delivery.quantiles[0].ns().unwrap();
+    // Never less, on however busy a machine; exactly so in virtual time.
     assert!(delivery.min.ns().unwrap() >= 5e6, "{delivery:?}");
-    assert!((5e6..60e6).contains(&p50), "{delivery:?}");
     assert_eq!(report.traffic.complete, 200);
 }
 
-/// Wide bounds: on a busy machine the mock itself falls behind its delays. The
-/// exact slope is a test in virtual time.
+/// That it is found at all; the exact slope is a test in virtual time, because
+/// on a busy machine the mock itself falls behind its delays.
 #[test]
 fn the_slope_of_a_delay_that_grows_with_rank() {
-    let slope = |per_rank| {
-        let mock = Mock::start(Faults { per_rank, ..Faults::default() }).unwrap();
-        let report = run(&benchmark(&mock, 100, 1, 10.0, 2));
-        assert_eq!((report.position.points.len(), report.loss.lost), (99, 0));
-        report.position.fit.unwrap().slope_ns
-    };
-    let slopes: Vec<f64> = (0..3).map(|_| slope(Duration::from_micros(500))).collect();
-    assert!(slopes.iter().any(|slope| (250e3..1000e3).contains(slope)), "{slopes:?}");
+    let mock = Mock::start(Faults { per_rank: Duration::from_micros(500), ..Faults::default() }).unwrap();
+    let report = run(&benchmark(&mock, 100, 1, 10.0, 2));
+    assert_eq!((report.position.points.len(), report.loss.lost), (99, 0));
+    assert!(report.position.fit.unwrap().slope_ns > 0.0, "{:?}", report.position.fit);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::Time;
 use crate::batch::{Outbox, Path};
 use crate::config::{self, PlainPolicy};
 use crate::metrics::DropReason;
-use crate::wire::plain::{Answer, Name, Text, without_line_end};
+use crate::wire::plain::{Answer, NAME_BYTES_MAX, Name, Text, without_line_end};
 
 impl Relay {
     pub(super) fn hear_stranger(
@@ -24,7 +24,7 @@ impl Relay {
             Text::RelayPrefix => Verdict::Dropped(DropReason::RelayPrefix),
             Text::NotUtf8 => Verdict::Dropped(DropReason::NotUtf8),
             Text::Exit => Verdict::Dropped(DropReason::StrangerExit),
-            Text::Bare(text) if without_line_end(text).len() > config::NAME_BYTES_MAX => {
+            Text::Bare(text) if without_line_end(text).len() > NAME_BYTES_MAX => {
                 Verdict::Dropped(DropReason::StrangerTooLong)
             }
             Text::Line { .. } if bytes.len() > config::LINE_BYTES_MAX => Verdict::Dropped(DropReason::StrangerTooLong),

@@ -62,6 +62,14 @@ impl Report {
         causes.filter(|&(_, count)| count > 0).collect()
     }
 
+    /// Trains that the kernel refused tell that GSO is off somewhere.
+    fn refused_trains(&self) -> String {
+        match self.copies.trains_refused {
+            0 => String::new(),
+            trains => format!("; {trains} trains refused and sent one by one"),
+        }
+    }
+
     fn facts(&self) -> [(&'static str, String); 8] {
         let counters = &self.counters;
         let memory = self.bytes_per_member().map_or(String::new(), |bytes| format!(", {bytes} B a member beyond base"));
@@ -91,11 +99,12 @@ impl Report {
             (
                 "out",
                 format!(
-                    "{} copies = {} sent + {} dropped{}",
+                    "{} copies = {} sent + {} dropped{}{}",
                     self.copies.offered,
                     self.copies.sent,
                     self.copies.dropped_total(),
-                    causes(&self.send_drops())
+                    causes(&self.send_drops()),
+                    self.refused_trains()
                 ),
             ),
             (

@@ -388,6 +388,14 @@ pub fn challenge_code(text: &str) -> Option<&str> {
     (code.len() == CODE_LEN && code.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(code)
 }
 
+/// Whether the relay wrote it: an answer, or a notice in either language. A
+/// member can write what looks like a notice, so this is for statistics only.
+pub fn is_relays_own(text: &str) -> bool {
+    const NOTICE_ENDS: [&str; 4] = ["进入聊天室...", "离开了聊天室...", " joined", " left"];
+    let text = without_line_end(text);
+    text.starts_with(RELAY_PREFIX) || NOTICE_ENDS.iter().any(|end| text.ends_with(end))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -446,6 +454,13 @@ mod tests {
         assert_eq!(zh.as_bytes(), "小明 进入聊天室...".as_bytes());
         let zh = notice(Lang::Zh, Change::Left, &a);
         assert_eq!(zh.as_bytes(), "小明 离开了聊天室...".as_bytes());
+        for lang in [Lang::Zh, Lang::En] {
+            for change in [Change::Joined, Change::Left] {
+                for line in [notice(lang, change, &a), merged_notice(lang, change, &a, &b, 0)] {
+                    assert!(is_relays_own(str::from_utf8(line.as_bytes()).unwrap()));
+                }
+            }
+        }
         let en = merged_notice(Lang::En, Change::Joined, &a, &b, 8);
         assert_eq!(en.as_bytes(), "小明, bob and 8 more joined".as_bytes());
         let zh = merged_notice(Lang::Zh, Change::Left, &a, &b, 8);

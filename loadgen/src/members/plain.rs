@@ -19,18 +19,14 @@ pub fn leave_line(member: u32) -> String {
     format!("u{member} : EXIT")
 }
 
-/// The code in `[relay] send K7M2Q9XD to join` or `[relay] 输入 K7M2Q9XD`.
+/// The code in a relay's challenge, if `text` is one.
 pub fn challenge_code(text: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(text).ok()?;
-    let rest = text.strip_prefix("[relay] send ").or_else(|| text.strip_prefix("[relay] 输入 "))?;
-    let code = rest.split_whitespace().next()?;
-    (code.len() == 8 && code.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(code)
+    outcry::wire::plain::challenge_code(std::str::from_utf8(text).ok()?)
 }
 
 /// Whether a relay wrote it: an answer, or a notice that members come and go.
 pub fn is_notice(text: &[u8]) -> bool {
-    const ENDS: [&str; 4] = ["进入聊天室...", "离开了聊天室...", " joined", " left"];
-    text.starts_with(b"[relay]") || ENDS.iter().any(|end| text.trim_ascii_end().ends_with(end.as_bytes()))
+    std::str::from_utf8(text).is_ok_and(outcry::wire::plain::is_relays_own)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct RunFigures {
     /// Of its schedule.
     pub seed: u64,
-    /// By name, in the order of [`NAMES`]; null where the run carries none.
+    /// By name, in the order of the names; null where the run carries none.
     pub values: Vec<Option<f64>>,
 }
 
