@@ -94,6 +94,8 @@ pub struct Server {
     /// Whether timers went before the datagrams in this turn; they alternate.
     timers_first: bool,
     stopping: bool,
+    /// The poll no longer takes the socket: the end of the loop.
+    broken: Option<io::Error>,
     base_bytes: u64,
 }
 
@@ -133,6 +135,7 @@ impl Server {
             stats_due: (!stats_every.is_zero()).then(|| clock.now() + stats_every),
             timers_first: false,
             stopping: false,
+            broken: None,
             base_bytes: 0,
             poll,
             socket,
@@ -229,7 +232,7 @@ impl Server {
         }
         self.receive()?;
         self.handle_deadlines();
-        Ok(())
+        self.broken.take().map_or(Ok(()), |error| Err(error.into()))
     }
 
     fn is_blocked(&self) -> bool {
@@ -364,8 +367,16 @@ impl Server {
 
     fn flush(&mut self) {
         let now = self.clock.now();
+        let large = self.relay.members() >= config::UNWATCHED_MEMBERS_MIN && !self.is_blocked();
+        if large {
+            self.watch(false);
+        }
         let roster = self.relay.roster();
         let flushed = self.socket.flush(now, &mut self.outbox, roster, &mut self.tally);
+        if large {
+            self.watch(true);
+        }
+        let roster = self.relay.roster();
         match (flushed, self.blocked_until) {
             (Flushed::Done, _) => self.end_flush(),
             (Flushed::Blocked, Some(until)) if until <= now => {
@@ -402,11 +413,23 @@ impl Server {
         debug_assert!(self.tally.balances(), "every copy is accounted for: {:?}", self.tally);
     }
 
+    /// Takes the socket out of the poll for a large flush, or back in. epoll is
+    /// called for every buffer that a watched socket frees, even for events
+    /// that nobody asked for: that is 4 % of a copy. Coming back reports
+    /// whatever is ready by then, so no edge is lost.
+    fn watch(&mut self, on: bool) {
+        let registry = self.poll.registry();
+        let changed = if on {
+            registry.register(&mut self.socket, SOCKET, mio::Interest::READABLE)
+        } else {
+            registry.deregister(&mut self.socket)
+        };
+        self.broken = self.broken.take().or(changed.err());
+    }
+
     fn wait_for_writable(&mut self, on: bool) {
-        if let Err(error) = self.socket.watch_writable(self.poll.registry(), SOCKET, on) {
-            // The blocked flush is tried again at its deadline all the same.
-            tracing::error!(%error, "epoll does not take the socket's new interest");
-        }
+        let changed = self.socket.watch_writable(self.poll.registry(), SOCKET, on);
+        self.broken = self.broken.take().or(changed.err());
     }
 
     fn apply_events(&mut self) {
