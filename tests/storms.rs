@@ -5,7 +5,7 @@
 mod support;
 
 use outcry::batch::Path;
-use outcry::config::{Lang, PlainPolicy};
+use outcry::config::{Lang, Limits, PlainPolicy};
 use outcry::metrics::LeaveReason;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -157,12 +157,17 @@ fn relays_under_challenge_do_not_even_start() {
     assert_eq!(net.relay(0).relay.members(), 0);
 }
 
-#[test]
-fn people_who_say_the_same_are_no_mirrors() {
-    let mut bench = Bench::with(|_| {});
+fn alice_and_bob(change: impl FnOnce(&mut Limits)) -> Bench {
+    let mut bench = Bench::with(change);
     for (number, name) in [(1, "alice"), (2, "bob")] {
         bench.hear(peer(number), name.as_bytes());
     }
+    bench
+}
+
+#[test]
+fn people_who_say_the_same_are_no_mirrors() {
+    let mut bench = alice_and_bob(|_| {});
     for _ in 0..20 {
         bench.wait(Duration::from_millis(300));
         assert_eq!(bench.hear(peer(1), b"ok").len(), 1);
@@ -173,10 +178,7 @@ fn people_who_say_the_same_are_no_mirrors() {
 
 #[test]
 fn one_word_of_its_own_clears_a_member() {
-    let mut bench = Bench::with(|_| {});
-    for (number, name) in [(1, "alice"), (2, "bob")] {
-        bench.hear(peer(number), name.as_bytes());
-    }
+    let mut bench = alice_and_bob(|_| {});
     for round in 0..200 {
         bench.hear(peer(1), format!("alice : {round}").as_bytes());
         bench.hear(peer(2), format!("alice : {round}").as_bytes());
@@ -215,10 +217,7 @@ fn whatever_does_not_match_clears_a_member() {
 
 #[test]
 fn a_cut_datagram_clears_a_member() {
-    let mut bench = Bench::with(|_| {});
-    for (number, name) in [(1, "alice"), (2, "bob")] {
-        bench.hear(peer(number), name.as_bytes());
-    }
+    let mut bench = alice_and_bob(|_| {});
     for round in 0..40 {
         bench.hear(peer(1), format!("alice : {round}").as_bytes());
         bench.hear(peer(2), format!("alice : {round}").as_bytes());
@@ -231,10 +230,7 @@ fn a_cut_datagram_clears_a_member() {
 
 #[test]
 fn the_guard_can_be_turned_off() {
-    let mut bench = Bench::with(|limits| limits.mirror_guard = false);
-    for (number, name) in [(1, "alice"), (2, "bob")] {
-        bench.hear(peer(number), name.as_bytes());
-    }
+    let mut bench = alice_and_bob(|limits| limits.mirror_guard = false);
     for round in 0..100 {
         bench.hear(peer(1), format!("alice : {round}").as_bytes());
         bench.hear(peer(2), format!("alice : {round}").as_bytes());

@@ -101,27 +101,37 @@ pub trait Sink {
     fn refused(&mut self, _member: u32) {}
 }
 
-/// All members of a run, shared by sending and receiving threads.
+/// All members of a run, shared by sending and receiving threads. What a plain
+/// member does is the default; other protocols have their own.
 pub trait Transport: Send + Sync {
     /// How many members there are.
     fn members(&self) -> u32;
 
     /// The name of a member, as it stands before ` : ` in its messages.
-    fn name(&self, member: u32) -> String;
+    fn name(&self, member: u32) -> String {
+        plain::name(member)
+    }
 
     /// Asks the target to let a member in. May be repeated.
-    fn join(&self, member: u32) -> io::Result<()>;
+    fn join(&self, member: u32) -> io::Result<()> {
+        self.send(member, plain::name(member).as_bytes())
+    }
 
     /// Takes a member out; best effort.
-    fn leave(&self, member: u32) -> io::Result<()>;
+    fn leave(&self, member: u32) -> io::Result<()> {
+        self.send(member, plain::leave_line(member).as_bytes())
+    }
 
     /// Sends one message as `member`.
     fn send(&self, member: u32, message: &[u8]) -> io::Result<()>;
 
     /// Answers a text that asks for something before it lets a member in.
     /// Called for texts that are no message of ours, while joining only.
-    fn answer(&self, _member: u32, _text: &[u8]) -> io::Result<()> {
-        Ok(())
+    fn answer(&self, member: u32, text: &[u8]) -> io::Result<()> {
+        match plain::challenge_code(text) {
+            Some(code) => self.send(member, format!("{} : {code}", plain::name(member)).as_bytes()),
+            None => Ok(()),
+        }
     }
 
     /// The receiving half for the members `thread`, `thread + threads`, ...

@@ -4,7 +4,7 @@
 //! sockets of their own, so such results are labelled and compared with their like.
 
 use super::udp::{DATAGRAM_BYTES, widen};
-use super::{Receiver, Sink, Transport, plain};
+use super::{Receiver, Sink, Transport};
 use crate::clock::Clock;
 use nix::cmsg_space;
 use nix::errno::Errno;
@@ -79,18 +79,6 @@ impl Transport for Shared {
         self.members
     }
 
-    fn name(&self, member: u32) -> String {
-        plain::name(member)
-    }
-
-    fn join(&self, member: u32) -> io::Result<()> {
-        self.send(member, plain::name(member).as_bytes())
-    }
-
-    fn leave(&self, member: u32) -> io::Result<()> {
-        self.send(member, plain::leave_line(member).as_bytes())
-    }
-
     fn send(&self, member: u32, message: &[u8]) -> io::Result<()> {
         let socket = &self.sockets[(member % self.count()) as usize];
         let source = in_pktinfo {
@@ -102,13 +90,6 @@ impl Transport for Shared {
         let parts = [IoSlice::new(message)];
         sendmsg(socket.as_raw_fd(), &parts, &control, MsgFlags::empty(), Some(&self.target))?;
         Ok(())
-    }
-
-    fn answer(&self, member: u32, text: &[u8]) -> io::Result<()> {
-        match plain::challenge_code(text) {
-            Some(code) => self.send(member, format!("{} : {code}", plain::name(member)).as_bytes()),
-            None => Ok(()),
-        }
     }
 
     fn receiver(&self, thread: u32, threads: u32, reading: u32, clock: Clock) -> io::Result<Box<dyn Receiver>> {

@@ -1,7 +1,7 @@
 //! Plain members with a UDP socket each, connected to the target: what real
 //! clients are, and what costs the server what real clients cost.
 
-use super::{Receiver, Sink, Transport, limits, plain};
+use super::{Receiver, Sink, Transport, limits};
 use crate::clock::Clock;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -72,27 +72,8 @@ impl Transport for PerClient {
         self.sockets.len() as u32
     }
 
-    fn name(&self, member: u32) -> String {
-        plain::name(member)
-    }
-
-    fn join(&self, member: u32) -> io::Result<()> {
-        self.send(member, plain::name(member).as_bytes())
-    }
-
-    fn leave(&self, member: u32) -> io::Result<()> {
-        self.send(member, plain::leave_line(member).as_bytes())
-    }
-
     fn send(&self, member: u32, message: &[u8]) -> io::Result<()> {
         self.socket(member).send(message).map(drop)
-    }
-
-    fn answer(&self, member: u32, text: &[u8]) -> io::Result<()> {
-        match plain::challenge_code(text) {
-            Some(code) => self.send(member, format!("{} : {code}", plain::name(member)).as_bytes()),
-            None => Ok(()),
-        }
     }
 
     fn receiver(&self, thread: u32, threads: u32, reading: u32, clock: Clock) -> io::Result<Box<dyn Receiver>> {
