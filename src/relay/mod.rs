@@ -12,6 +12,8 @@ mod challenge;
 mod console;
 mod event;
 mod hash;
+#[allow(dead_code)]
+mod history;
 mod members;
 mod mirror;
 mod notices;
