@@ -10,6 +10,8 @@ mod admission;
 mod bucket;
 mod challenge;
 mod console;
+#[allow(dead_code)]
+mod cookie;
 mod event;
 mod hash;
 #[allow(dead_code)]
