@@ -19,6 +19,8 @@ mod history;
 mod members;
 mod mirror;
 mod notices;
+#[allow(dead_code)]
+mod order;
 mod peers;
 mod recent;
 mod strangers;
