@@ -24,6 +24,8 @@ mod order;
 mod peers;
 mod recent;
 mod strangers;
+#[allow(dead_code)]
+mod timers;
 
 pub use event::{Command, Event, Outcome, Target};
 
