@@ -10,14 +10,22 @@ mod admission;
 mod bucket;
 mod challenge;
 mod console;
+#[allow(dead_code)]
+mod cookie;
 mod event;
 mod hash;
+#[allow(dead_code)]
+mod history;
 mod members;
 mod mirror;
 mod notices;
+#[allow(dead_code)]
+mod order;
 mod peers;
 mod recent;
 mod strangers;
+#[allow(dead_code)]
+mod timers;
 
 pub use event::{Command, Event, Outcome, Target};
 
