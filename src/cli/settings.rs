@@ -204,6 +204,7 @@ impl Settings {
             notices_per_s: self.notice_rate.map_or(defaults.notices_per_s, |rate| rate.0),
             notice_copies_per_s: self.notice_copies.map_or(defaults.notice_copies_per_s, |rate| rate.0),
             console: self.console.map_or(defaults.console, |switch| switch.0),
+            ..defaults
         }
     }
 }

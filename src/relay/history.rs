@@ -216,6 +216,7 @@ impl Ring {
     }
 
     /// Bytes of all entries kept.
+    #[cfg(test)]
     pub(super) fn bytes(&self, pool: &Pool) -> usize {
         self.bytes_from(pool, self.tail)
     }
@@ -243,6 +244,7 @@ impl Ring {
     }
 
     /// When the entry was accepted, in Unix seconds, and its bytes as they stand in a BATCH.
+    #[cfg(test)]
     pub(super) fn entry<'p>(&self, pool: &'p Pool, seq: u64) -> Option<(u32, &'p [u8])> {
         let run = self.run(pool, seq, seq, usize::MAX)?;
         Some((run.time_s, run.bytes))

@@ -8,23 +8,22 @@ use super::bucket::Bucket;
 use super::hash::SeededHash;
 use crate::Time;
 use crate::batch::{MemberIndex, Path, Roster};
+use crate::wire::id::MemberId;
 use crate::wire::plain::Name;
 use hashbrown::HashTable;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 const NONE: u32 = u32::MAX;
-/// Numbers that are tried one by one before the remembered one: what has
-/// become free is taken again.
-const NUMBERS_TRIED: u32 = 8;
-const HINTS: usize = 1024;
-/// 16, 32, 64, ... 2^31: where to look for a free number when the hint was lost.
-const FAR_FIRST: u32 = 16;
-const FAR_STEPS: u32 = FAR_FIRST.leading_zeros() + 1;
-
 /// A plain member.
 pub(super) struct Peer {
     pub(super) name: Arc<str>,
+    /// By which native members know it.
+    pub(super) member: MemberId,
+    /// The lobby's newest entry that says its name, and the newest that it
+    /// caused: the low 32 bits of their numbers; 0: none.
+    pub(super) named_at: u32,
+    pub(super) entered_at: u32,
     pub(super) messages: Bucket,
     pub(super) bytes: Bucket,
     /// How often it is told why a line was dropped.
@@ -48,11 +47,11 @@ struct SilenceList {
     last: u32,
 }
 
-const _: () = assert!(size_of::<Peer>() <= 72, "the memory that the doc of Peers names");
+const _: () = assert!(size_of::<Peer>() <= 80, "the memory that the doc of Peers names");
 
 /// All plain members.
 ///
-/// Memory: at most 72 bytes a peer, 56 in the roster, 10 in each of two
+/// Memory: at most 80 bytes a peer, 56 in the roster, 10 in each of two
 /// tables, and the name; room for `peers_max` is taken in [`Peers::new`].
 pub(super) struct Peers {
     roster: Roster,
@@ -62,8 +61,6 @@ pub(super) struct Peers {
     hash: SeededHash,
     /// Not warned of their silence yet, and warned.
     silence: [SilenceList; 2],
-    /// The next number worth trying for a name that many want, by its hash.
-    hints: Box<[(u64, u32)]>,
 }
 
 impl Peers {
@@ -76,7 +73,6 @@ impl Peers {
             by_name: HashTable::with_capacity(capacity),
             hash,
             silence: [SilenceList { first: NONE, last: NONE }; 2],
-            hints: vec![(0, 0); HINTS].into_boxed_slice(),
         }
     }
 
@@ -118,33 +114,14 @@ impl Peers {
         found.map(|&at| MemberIndex(at))
     }
 
-    /// `name`, or with a number behind it if another bears it.
-    pub(super) fn free_name(&mut self, name: Name) -> Name {
-        if self.find_name(name.as_str()).is_none() {
-            return name;
-        }
-        let key = self.hash.of(name.as_str());
-        let hint = self.hints[key as usize % HINTS];
-        let hinted = if hint.0 == key { hint.1 } else { 2 };
-        let number = self.free_number(name, hinted);
-        self.hints[key as usize % HINTS] = (key, number.max(hinted).saturating_add(1));
-        name.numbered(number)
-    }
-
-    /// The lowest free number from 2 on, near its beginning; else one not far from `hinted`.
-    fn free_number(&self, name: Name, hinted: u32) -> u32 {
-        let is_free = |number: &u32| self.find_name(name.numbered(*number).as_str()).is_none();
-        let near = (2..2 + NUMBERS_TRIED).find(is_free);
-        let hinted = || (hinted..hinted.saturating_add(NUMBERS_TRIED)).find(is_free);
-        let far = || (0..FAR_STEPS).map(|doubling| FAR_FIRST << doubling).find(is_free);
-        near.or_else(hinted).or_else(far).unwrap_or_else(|| (2..).find(is_free).unwrap_or(u32::MAX))
-    }
-
     /// Adds a member that is neither here nor has a name that is taken.
-    pub(super) fn insert(&mut self, path: Path, name: Name, now: Time) -> MemberIndex {
+    pub(super) fn insert(&mut self, path: Path, name: Name, member: MemberId, now: Time) -> MemberIndex {
         let index = self.roster.push(path);
         self.peers.push(Peer {
             name: Arc::from(name.as_str()),
+            member,
+            named_at: 0,
+            entered_at: 0,
             messages: Bucket::default(),
             bytes: Bucket::default(),
             told: Bucket::default(),
@@ -280,44 +257,6 @@ mod tests {
         Peers::new(1000, SeededHash::new([5; 16]))
     }
 
-    #[test]
-    fn a_name_in_use_gets_a_number() {
-        let (mut peers, now) = (peers(), Time::default());
-        for (port, expected) in (1u16..).zip(["bob", "bob#2", "bob#3"]) {
-            let free = peers.free_name(name("bob"));
-            assert_eq!(free.as_str(), expected);
-            peers.insert(path(port), free, now);
-        }
-        peers.remove(peers.find_name("bob#2").unwrap());
-        assert_eq!(peers.free_name(name("bob")).as_str(), "bob#2");
-    }
-
-    #[test]
-    fn a_name_that_hundreds_want_stays_unique() {
-        let (mut peers, now) = (peers(), Time::default());
-        for port in 1..=900 {
-            let free = peers.free_name(name("guest"));
-            assert!(peers.find_name(free.as_str()).is_none());
-            peers.insert(path(port), free, now);
-        }
-        assert!(peers.find_name("guest#900").is_some());
-        peers.hints.fill((0, 0));
-        assert!(peers.find_name(peers.free_number(name("guest"), 2).to_string().as_str()).is_none());
-    }
-
-    #[test]
-    fn numbers_begin_at_two() {
-        let (mut peers, now) = (peers(), Time::default());
-        let near = 2..2 + NUMBERS_TRIED;
-        let far = (0..FAR_STEPS).map(|doubling| FAR_FIRST << doubling);
-        for (port, taken) in
-            (1..).zip(std::iter::once("bob".to_owned()).chain(near.chain(far).map(|n| format!("bob#{n}"))))
-        {
-            peers.insert(path(port), name(&taken), now);
-        }
-        assert_eq!(peers.free_name(name("bob")).as_str(), "bob#10");
-    }
-
     #[derive(Clone, Debug)]
     enum Step {
         Join(u16),
@@ -345,8 +284,8 @@ mod tests {
                 let at = |port| peers.find(path(port).remote);
                 match step {
                     Step::Join(port) if at(port).is_none() => {
-                        let free = peers.free_name(name("x"));
-                        peers.insert(path(port), free, now);
+                        let free = name(&format!("x{port}"));
+                        peers.insert(path(port), free, MemberId(u32::from(port) * 2), now);
                         model[0].push_back(port);
                     }
                     Step::Leave(port) => if let Some(index) = at(port) {

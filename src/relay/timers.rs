@@ -22,6 +22,7 @@ impl Timers {
     }
 
     /// Keys that have a deadline.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.heap.len()
     }
@@ -32,6 +33,7 @@ impl Timers {
     }
 
     /// The deadline of `key`.
+    #[cfg(test)]
     pub(super) fn deadline(&self, key: u32) -> Option<Time> {
         let place = self.places[key as usize];
         self.heap.get(place as usize).map(|&(nanos, _)| Time::new(nanos, 0))
