@@ -401,6 +401,20 @@ fn every_frame_both_ways() {
 }
 
 #[test]
+fn the_page_has_a_row_for_each_frame_and_code() {
+    let page = include_str!("../src/wire/PROTOCOL.md");
+    for vector in group("frames") {
+        let name = vector.text("frame");
+        let row = format!("| {:02X} | {} |", vector.hex()[0], name.strip_prefix("RELAY_").unwrap_or(name));
+        assert!(page.contains(&row), "{row}");
+    }
+    let (_, codes) = page.split_once("### Codes").expect("a list of codes");
+    let rows = codes.lines().skip_while(|line| !line.starts_with("| 0 |")).take_while(|line| line.starts_with("| "));
+    let numbers: Vec<u16> = rows.filter_map(|row| row.split('|').nth(1)?.trim().parse().ok()).collect();
+    assert_eq!(numbers, Code::ALL.iter().map(|code| code.to_wire()).collect::<Vec<u16>>());
+}
+
+#[test]
 fn every_datagram_both_ways() {
     let mut seen = BTreeSet::new();
     for vector in group("datagrams") {
