@@ -401,6 +401,16 @@ fn every_frame_both_ways() {
 }
 
 #[test]
+fn entries_are_numbered_up_to_the_last_number() {
+    let batches = group("frames").into_iter().filter(|vector| vector.text("frame") == "BATCH");
+    for batch in batches.map(|vector| batch(&vector)) {
+        let numbers: Vec<_> = batch.numbered().map(|(seq, _)| seq.0).collect();
+        let last = batch.base.0 + batch.entries.len() as u64 - 1;
+        assert_eq!(numbers, Vec::from_iter(batch.base.0..=last));
+    }
+}
+
+#[test]
 fn the_page_has_a_row_for_each_frame_and_code() {
     let page = include_str!("../src/wire/PROTOCOL.md");
     for vector in group("frames") {
