@@ -52,8 +52,10 @@
 //! # The tour, in five minutes
 //!
 //! * [`wire`]: bytes to values. [`wire::plain::Text::parse`] says what a
-//!   datagram says, [`wire::plain::answer`] how the relay puts things. The
-//!   protocol's page is its documentation.
+//!   datagram says, [`wire::plain::answer`] how the relay puts things. Of the
+//!   native protocol, [`wire::uplink`] is what a client sends and
+//!   [`wire::downlink`] what a relay does: `parse` and a `Builder` each. The
+//!   protocols' page is its documentation.
 //! * [`relay`]: the state machine. `relay/mod.rs` is its face; `strangers.rs`
 //!   and `members.rs` are the rows of the protocol's table, and what they need
 //!   to know has a file each: `peers` (who is here), `admission` (who may
