@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 // ---- the protocol's own limits ---------------------------------------------
@@ -118,7 +119,7 @@ pub const INSTANCES_REMEMBERED_MAX: usize = 65_536;
 pub const PROBE_MS: u64 = 3_000;
 /// Least time between two challenges of a session's new address, in ms.
 pub const PATH_CHALLENGE_EVERY_MS: u64 = 1_000;
-/// Rooms a session may be in.
+/// Rooms a session may be in: the HEADs of all fit in one datagram.
 pub const ROOMS_PER_SESSION_MAX: usize = 32;
 /// When a room's HEAD is sent, in ms after its last entry.
 pub const HEAD_AFTER_MS: [u64; 2] = [100, 1_000];
@@ -160,6 +161,10 @@ pub const RATE_PER_S_LARGEST: u32 = 1_000_000_000;
 pub const IDLE_MS_SMALLEST: u64 = 1_000;
 /// Shortest interval of the stats but 0, in ms: printing must not be the load.
 pub const STATS_EVERY_MS_SMALLEST: u64 = 100;
+/// Most sessions a relay can be configured for: 512 MB.
+pub const SESSIONS_MAX_LARGEST: u32 = 1_000_000;
+/// Most rooms a relay can be configured for: they are numbered in 16 bits.
+pub const ROOMS_MAX_LARGEST: u32 = 65_000;
 /// Longest of any configured time, in ms (365 days): fits u64 nanoseconds.
 pub const TIME_MS_LARGEST: u64 = 365 * 24 * 3_600_000;
 /// Smallest socket buffer, in bytes: below it a single datagram is dropped.
@@ -397,6 +402,8 @@ pub struct Limits {
     pub rooms_max: u32,
     /// Living rooms created from one prefix (/32, /64); 0 no limit.
     pub prefix_rooms_max: u32,
+    /// Rooms of one session, at most [`ROOMS_PER_SESSION_MAX`].
+    pub rooms_per_session_max: u32,
     /// Native members of one room; 0 no limit.
     pub room_members_max: u32,
     /// How long a room outlives its last member, in ms.
@@ -472,6 +479,7 @@ impl Limits {
             prefix_sessions_max: guarded(PREFIX_SESSIONS_MAX_DEFAULT),
             rooms_max: ROOMS_MAX_DEFAULT,
             prefix_rooms_max: guarded(PREFIX_ROOMS_MAX_DEFAULT),
+            rooms_per_session_max: ROOMS_PER_SESSION_MAX as u32,
             room_members_max: 0,
             room_idle_ms: ROOM_IDLE_MS_DEFAULT,
             presence_members_max: PRESENCE_MEMBERS_MAX_DEFAULT,
@@ -503,6 +511,8 @@ pub struct Config {
     pub stats_every_ms: u64,
     /// The least severe event that is logged.
     pub log: LogLevel,
+    /// Where [`Limits::access_key`] was read.
+    pub access_key_file: Option<PathBuf>,
     /// What the core needs to know.
     pub limits: Limits,
 }
@@ -522,6 +532,7 @@ impl Config {
             sndbuf_bytes: SNDBUF_BYTES_DEFAULT,
             stats_every_ms: STATS_EVERY_MS_DEFAULT,
             log: LogLevel::Info,
+            access_key_file: None,
             limits,
         }
     }

@@ -94,7 +94,7 @@ impl Relay {
         if self.limits.prefix_rooms_max != 0 && created >= self.limits.prefix_rooms_max {
             return Err(Code::Limit);
         }
-        if native.sessions.session(index).memberships as usize >= config::ROOMS_PER_SESSION_MAX {
+        if u32::from(native.sessions.session(index).memberships) >= self.limits.rooms_per_session_max {
             return Err(Code::Limit);
         }
         let limits = ring_limits(&self.limits);
@@ -121,7 +121,7 @@ impl Relay {
         if let Some(at) = native.memberships.find(session.first_membership, room) {
             return Ok(at);
         }
-        if usize::from(session.memberships) >= config::ROOMS_PER_SESSION_MAX {
+        if u32::from(session.memberships) >= self.limits.rooms_per_session_max {
             return Err(Code::Limit);
         }
         let here = native.rooms.at(room);
