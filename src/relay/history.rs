@@ -612,7 +612,8 @@ mod tests {
         ring.append(&mut pool, 78, entry);
         let run = Run { base: 42, count: 2, time_s: 77, bytes: &[bytes, bytes].concat() };
         assert_eq!(ring.run(&pool, 42, u64::MAX, usize::MAX), Some(run));
-        assert_eq!(ring.run(&pool, 42, 44, 25).map(|run| run.count), Some(1));
+        let counts = [13, 25, 26].map(|bytes_max| ring.run(&pool, 42, 44, bytes_max).map(|run| run.count));
+        assert_eq!(counts, [Some(1), Some(1), Some(2)]);
         assert_eq!(
             (ring.run(&pool, 42, 44, 12), ring.run(&pool, 42, 41, 99), ring.run(&pool, 45, 45, 99)),
             (None, None, None)
