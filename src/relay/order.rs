@@ -71,7 +71,6 @@ impl Links {
     }
 
     /// The element at `from` now lies at `to`, which is in no list: it keeps its place in `list`.
-    #[cfg(test)]
     pub(super) fn relocate(&mut self, list: &mut List, from: u32, to: u32) {
         assert!(self.is_linked(from) && !self.is_linked(to), "{from} is in a list, {to} is in none");
         let links = std::mem::replace(&mut self.links[from as usize], [APART, NONE]);

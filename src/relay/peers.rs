@@ -6,6 +6,7 @@
 
 use super::bucket::Bucket;
 use super::hash::SeededHash;
+use super::order::{Links, List};
 use crate::Time;
 use crate::batch::{MemberIndex, Path, Roster};
 use crate::wire::id::MemberId;
@@ -14,7 +15,6 @@ use hashbrown::HashTable;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-const NONE: u32 = u32::MAX;
 /// A plain member.
 pub(super) struct Peer {
     pub(super) name: Arc<str>,
@@ -35,23 +35,13 @@ pub(super) struct Peer {
     /// Datagrams in a row that were echoes.
     pub(super) echoes: u8,
     warned: bool,
-    previous: u32,
-    next: u32,
 }
 
-/// Members in the order in which they were heard, longest silent first: a
-/// list threaded through the peers.
-#[derive(Clone, Copy)]
-struct SilenceList {
-    first: u32,
-    last: u32,
-}
-
-const _: () = assert!(size_of::<Peer>() <= 80, "the memory that the doc of Peers names");
+const _: () = assert!(size_of::<Peer>() <= 72, "the memory that the doc of Peers names");
 
 /// All plain members.
 ///
-/// Memory: at most 80 bytes a peer, 56 in the roster, 10 in each of two
+/// Memory: at most 72 bytes a peer, 8 in the links, 56 in the roster, 10 in each of two
 /// tables, and the name; room for `peers_max` is taken in [`Peers::new`].
 pub(super) struct Peers {
     roster: Roster,
@@ -59,8 +49,10 @@ pub(super) struct Peers {
     by_address: HashTable<u32>,
     by_name: HashTable<u32>,
     hash: SeededHash,
-    /// Not warned of their silence yet, and warned.
-    silence: [SilenceList; 2],
+    /// Those not warned of their silence yet, and those warned: in the order
+    /// in which they were heard, longest silent first.
+    silence: [List; 2],
+    links: Links,
 }
 
 impl Peers {
@@ -72,7 +64,8 @@ impl Peers {
             by_address: HashTable::with_capacity(capacity),
             by_name: HashTable::with_capacity(capacity),
             hash,
-            silence: [SilenceList { first: NONE, last: NONE }; 2],
+            silence: [List::EMPTY; 2],
+            links: Links::new(capacity),
         }
     }
 
@@ -130,27 +123,25 @@ impl Peers {
             unreachables: 0,
             echoes: 0,
             warned: false,
-            previous: NONE,
-            next: NONE,
         });
         let (hash, paths, peers) = (self.hash, self.roster.paths(), &self.peers);
         let address = |at: &u32| hash.of(&paths[*at as usize].remote);
         self.by_address.insert_unique(address(&index.0), index.0, address);
         let name = |at: &u32| hash.of(&*peers[*at as usize].name);
         self.by_name.insert_unique(name(&index.0), index.0, name);
-        self.append(index.0);
+        self.links.push_back(&mut self.silence[0], index.0);
         index
     }
 
     /// Removes a member. The last one takes its place: its former index is
     /// returned, if it was another.
     pub(super) fn remove(&mut self, index: MemberIndex) -> (Peer, Option<MemberIndex>) {
-        self.unlink(index.0);
+        self.links.remove(&mut self.silence[self.list_of(index.0)], index.0);
         self.forget_keys(index.0);
         let last = u32::try_from(self.peers.len() - 1).expect("invariant: peers_max fits in u32");
         if last != index.0 {
             self.rename_keys(last, index.0);
-            self.relink(last, index.0);
+            self.links.relocate(&mut self.silence[self.list_of(last)], last, index.0);
         }
         let gone = self.peers.swap_remove(index.0 as usize);
         (gone, self.roster.swap_remove(index))
@@ -158,12 +149,10 @@ impl Peers {
 
     /// Takes note that a member was heard, on this path.
     pub(super) fn touch(&mut self, index: MemberIndex, path: Path, now: Time) {
-        self.unlink(index.0);
+        self.line_up(index.0, false);
         let peer = self.peer_mut(index);
         peer.heard_ns = now.nanos();
-        peer.warned = false;
         peer.unreachables = 0;
-        self.append(index.0);
         if self.path(index) != path {
             self.roster.set_path(index, path);
         }
@@ -171,15 +160,13 @@ impl Peers {
 
     /// Takes note that a member was told of its silence.
     pub(super) fn mark_warned(&mut self, index: MemberIndex) {
-        self.unlink(index.0);
-        self.peer_mut(index).warned = true;
-        self.append(index.0);
+        self.line_up(index.0, true);
     }
 
     /// The longest silent member of those warned, or not warned, and when it was heard, in ns.
     pub(super) fn longest_silent(&self, warned: bool) -> Option<(MemberIndex, u64)> {
-        let first = self.silence[usize::from(warned)].first;
-        (first != NONE).then(|| (MemberIndex(first), self.peers[first as usize].heard_ns))
+        let first = self.silence[usize::from(warned)].first()?;
+        Some((MemberIndex(first), self.peers[first as usize].heard_ns))
     }
 
     fn forget_keys(&mut self, at: u32) {
@@ -200,42 +187,16 @@ impl Peers {
         }
     }
 
-    fn list(&mut self, at: u32) -> &mut SilenceList {
-        let warned = self.peers[at as usize].warned;
-        &mut self.silence[usize::from(warned)]
+    /// Which list of `silence` a member is in.
+    fn list_of(&self, at: u32) -> usize {
+        usize::from(self.peers[at as usize].warned)
     }
 
-    fn append(&mut self, at: u32) {
-        let last = std::mem::replace(&mut self.list(at).last, at);
-        self.peers[at as usize].previous = last;
-        self.peers[at as usize].next = NONE;
-        match self.peers.get_mut(last as usize) {
-            Some(before) => before.next = at,
-            None => self.list(at).first = at,
-        }
-    }
-
-    fn unlink(&mut self, at: u32) {
-        let Peer { previous, next, .. } = self.peers[at as usize];
-        self.link_around(at, next, previous);
-    }
-
-    /// The peer at `from` is about to lie at `to`: its neighbours must know.
-    fn relink(&mut self, from: u32, to: u32) {
-        self.link_around(from, to, to);
-    }
-
-    /// What comes before `at` is followed by `next`, what comes behind it preceded by `previous`.
-    fn link_around(&mut self, at: u32, next: u32, previous: u32) {
-        let Peer { previous: before, next: behind, .. } = self.peers[at as usize];
-        match self.peers.get_mut(before as usize) {
-            Some(before) => before.next = next,
-            None => self.list(at).first = next,
-        }
-        match self.peers.get_mut(behind as usize) {
-            Some(behind) => behind.previous = previous,
-            None => self.list(at).last = previous,
-        }
+    /// Puts a member behind all that are warned, or not warned.
+    fn line_up(&mut self, at: u32, warned: bool) {
+        self.links.remove(&mut self.silence[self.list_of(at)], at);
+        self.peers[at as usize].warned = warned;
+        self.links.push_back(&mut self.silence[usize::from(warned)], at);
     }
 }
 
