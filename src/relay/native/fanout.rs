@@ -134,6 +134,7 @@ impl Relay {
             let room = native.rooms.at_mut(index);
             self.counters.native.casts_dropped += u64::from(!native.packer.cast(index, room, &native.pool, out));
             room.is_due = false;
+            room.note_cast(now);
             let is_fed = !room.members.fed.is_empty();
             if is_fed {
                 self.arm_feed(now);

@@ -46,6 +46,8 @@ impl Native {
             uncast_cost: 0,
             is_due: false,
             cast_bytes: 0,
+            last_cast_ns: 0,
+            busy_since_ns: 0,
             last_entry_ns: 0,
             heads_sent: config::HEAD_AFTER_MS.len() as u8,
             empty_since: None,

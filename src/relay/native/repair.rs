@@ -195,7 +195,8 @@ impl Relay {
         let room = self.native.rooms.at(room);
         let report = &self.native.memberships.at(room.reports.first()?).report;
         let sent = room.cast_bytes - report.cast_bytes;
-        let due = Time::new(report.at_ns, 0) + Duration::from_millis(config::REPORT_MISSED_MS);
+        let owed = Time::new(report.at_ns.max(room.busy_since_ns), 0);
+        let due = owed + Duration::from_millis(config::REPORT_MISSED_MS);
         (sent >= config::REPORT_MISSED_BYTES).then_some(due)
     }
 

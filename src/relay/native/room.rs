@@ -61,8 +61,11 @@ pub(in crate::relay) struct Room {
     pub(super) uncast_cost: usize,
     /// Whether it is on the list of rooms to cast at the end of this turn.
     pub(super) is_due: bool,
-    /// Bytes ever cast to a live member.
+    /// Bytes ever cast to a live member, when the last ones were, and the
+    /// first ones after a pause.
     pub(super) cast_bytes: u64,
+    pub(super) last_cast_ns: u64,
+    pub(super) busy_since_ns: u64,
     /// When the last entry came, and how many HEADs were sent since.
     pub(super) last_entry_ns: u64,
     pub(super) heads_sent: u8,
@@ -77,6 +80,16 @@ impl Room {
     /// The room's number on the wire.
     pub(super) fn handle(index: RoomIndex) -> RoomHandle {
         RoomHandle(index.0)
+    }
+
+    /// Takes note that it has cast something. After a pause its members have
+    /// had nothing to report until now.
+    pub(super) fn note_cast(&mut self, now: Time) {
+        let pause = now.since(Time::new(self.last_cast_ns, 0));
+        if pause >= Duration::from_millis(config::REPORT_AFTER_MS) {
+            self.busy_since_ns = now.nanos();
+        }
+        self.last_cast_ns = now.nanos();
     }
 
     /// When the next HEAD is due.
