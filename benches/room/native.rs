@@ -123,8 +123,15 @@ impl<'r> NativeFanout<'r> {
     /// Lets everyone take what is there and say how it receives: between
     /// turns, so that neither is measured.
     fn upkeep(&mut self) {
-        for first in (0..self.members.len()).step_by(AT_ONCE) {
-            self.drive(first..(first + AT_ONCE).min(self.members.len()));
+        loop {
+            let before = self.server.copies().sent;
+            for first in (0..self.members.len()).step_by(AT_ONCE) {
+                self.drive(first..(first + AT_ONCE).min(self.members.len()));
+            }
+            // A HEAD that fell due meanwhile has reached some after their turn.
+            if self.server.copies().sent == before {
+                return;
+            }
         }
     }
 
