@@ -15,6 +15,10 @@ mod egress;
 mod errno;
 mod gso;
 mod kernel;
+#[cfg(target_os = "linux")]
+pub mod probe;
+#[cfg(target_os = "linux")]
+pub mod route;
 mod socket;
 mod sys;
 #[cfg(test)]

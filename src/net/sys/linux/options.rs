@@ -54,6 +54,11 @@ pub(in crate::net) fn force_sndbuf(socket: &impl AsRawFd, bytes: usize) -> io::R
     set(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, buffer_size(bytes))
 }
 
+/// Lets `socket` take datagrams in a row as one (udp(7) `UDP_GRO`).
+pub(in crate::net) fn coalesce(socket: &impl AsRawFd) -> io::Result<()> {
+    set(socket.as_raw_fd(), libc::SOL_UDP, libc::UDP_GRO, 1)
+}
+
 /// The kernel doubles what it is asked for.
 fn buffer_size(bytes: usize) -> c_int {
     c_int::try_from(bytes).unwrap_or(c_int::MAX).min(c_int::MAX / 2)
