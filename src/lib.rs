@@ -43,7 +43,8 @@
 //! | `relay` | `time` `wire` `batch` `config` `metrics` | `blake3` `constant_time_eq` `hashbrown` `siphasher` | reads a clock, opens a socket, draws a random number, starts a thread, logs a packet |
 //! | `net` | `time` `batch` | `libc` `mio` `socket2` `thiserror` | knows what a datagram means |
 //! | `server` | `time` `batch` `config` `directory` `metrics` `net` `relay` | `getrandom` `mio` `thiserror` `tracing` | decides about members, looks into a datagram |
-//! | `cli` | `config` `directory` `relay` `server` `wire` | `clap` `serde` `signal_hook` `thiserror` `toml` `tracing` `tracing_subscriber` | does what a library user could want |
+//! | `doctor` | `config` `net` | | changes anything on the machine |
+//! | `cli` | `config` `directory` `doctor` `relay` `server` `wire` | `clap` `serde` `serde_json` `signal_hook` `thiserror` `toml` `tracing` `tracing_subscriber` | does what a library user could want |
 //! | `main` | `cli` | | does anything |
 //!
 //! All may use `std`; `relay` and everything above it in the table do without
@@ -68,6 +69,7 @@
 //! * [`server`]: the loop. [`Server::turn`](server::Server::turn) is the order
 //!   of work; `clock.rs` the only clock.
 //! * [`metrics`], [`directory`]: what was counted, and who is here, for people.
+//! * [`doctor`]: whether this machine lets the relay do its best; facts, then judgements.
 //! * `cli/`, in the binary: one file a subcommand, `settings.rs` for all flags.
 //!
 //! # A relay without a socket
@@ -103,6 +105,8 @@
 pub mod batch;
 pub mod config;
 pub mod directory;
+#[cfg(target_os = "linux")]
+pub mod doctor;
 pub mod metrics;
 pub mod net;
 pub mod relay;

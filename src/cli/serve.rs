@@ -2,11 +2,11 @@
 //! to stderr, the relay runs. Never touches a socket.
 
 use super::settings::{self, Settings};
-use super::{EXIT_USAGE, console, print_line, report, signals};
+use super::{EXIT_USAGE, console, has_colours, print_line, report, signals, write_out};
 use clap::Args;
 use outcry::config::{Config, LogLevel};
 use outcry::server::{Server, ServerError};
-use std::io::{self, IsTerminal, Write};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -60,11 +60,7 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
 }
 
 fn print(config: &Config) -> io::Result<()> {
-    let text = settings::print(config).map_err(io::Error::other)?;
-    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
-    }
+    write_out(&settings::print(config).map_err(io::Error::other)?)
 }
 
 fn serve(config: &Config) -> io::Result<()> {
@@ -73,11 +69,10 @@ fn serve(config: &Config) -> io::Result<()> {
 }
 
 fn start_log(level: LogLevel) {
-    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     tracing_subscriber::fmt()
         .with_max_level(level_filter(level))
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal() && !no_color)
+        .with_ansi(has_colours(&io::stderr()))
         .with_target(false)
         .log_internal_errors(false)
         .init();
