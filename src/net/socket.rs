@@ -83,6 +83,20 @@ impl Socket {
     pub fn bind(addr: SocketAddr, options: &SocketOptions) -> Result<Self, BindError> {
         let linux = cfg!(target_os = "linux") && options.io == Io::Auto;
         let (socket, buffers) = bind::open(addr, options, linux)?;
+        Self::opened(addr, socket, buffers, linux)
+    }
+
+    /// Takes over a bound socket, with the datagrams that wait in it.
+    ///
+    /// # Errors
+    /// The kernel lacks a feature; the message says what to do.
+    pub fn adopt(socket: std::net::UdpSocket, options: &SocketOptions) -> Result<Self, BindError> {
+        let linux = cfg!(target_os = "linux") && options.io == Io::Auto;
+        let (socket, buffers) = bind::adopt(socket, options, linux)?;
+        Self::opened(bind::UNKNOWN, socket, buffers, linux)
+    }
+
+    fn opened(addr: SocketAddr, socket: std::net::UdpSocket, buffers: Buffers, linux: bool) -> Result<Self, BindError> {
         let local_addr = socket.local_addr().map_err(|source| BindError::Other { addr, source })?;
         let backend = Backend::new(UdpSocket::from_std(socket), local_addr, linux);
         let egress = Egress::new(backend.sends_trains());
