@@ -7,10 +7,14 @@
 
 mod clock;
 mod handle;
+mod pulse;
 mod report;
 
 pub use handle::{Handle, Notice};
 pub use report::Report;
+
+#[cfg(unix)]
+pub use crate::net::{InheritError, inherited_socket};
 
 use crate::Time;
 use crate::batch::{Inbox, Outbox, SendTally};
@@ -22,8 +26,9 @@ use crate::relay::{Event, Outcome, Relay};
 use clock::Clock;
 use handle::{Request, Requests};
 use mio::{Events, Poll, Token};
+use pulse::Pulse;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
@@ -91,6 +96,7 @@ pub struct Server {
     turn_began: Time,
     stats_every: Duration,
     stats_due: Option<Time>,
+    pulse: Option<Pulse>,
     /// Whether timers went before the datagrams in this turn; they alternate.
     timers_first: bool,
     stopping: bool,
@@ -106,6 +112,15 @@ impl Server {
     /// The address cannot be bound, or the system gives no random numbers.
     pub fn bind(config: &Config) -> Result<Self, ServerError> {
         let socket = Socket::bind(config.bind, &socket_options(config))?;
+        Self::with_socket(config, socket)
+    }
+
+    /// The same on a socket that is already bound; `config.bind` should be its address.
+    ///
+    /// # Errors
+    /// The kernel lacks a feature, or the system gives no random numbers.
+    pub fn adopt(config: &Config, socket: UdpSocket) -> Result<Self, ServerError> {
+        let socket = Socket::adopt(socket, &socket_options(config))?;
         Self::with_socket(config, socket)
     }
 
@@ -133,6 +148,7 @@ impl Server {
             turn_began: clock.now(),
             stats_every,
             stats_due: (!stats_every.is_zero()).then(|| clock.now() + stats_every),
+            pulse: None,
             timers_first: false,
             stopping: false,
             broken: None,
@@ -170,6 +186,12 @@ impl Server {
     /// The loop never waits for it; what it cannot take is lost and counted.
     pub fn observe(&mut self, observer: SyncSender<Notice>) {
         self.observer = Some(observer);
+    }
+
+    /// Makes the loop call `beat` this often, from its turns: a loop that is
+    /// stuck calls it no more. It must not wait.
+    pub fn beat_every(&mut self, every: Duration, beat: impl FnMut() + Send + 'static) {
+        self.pulse = Some(Pulse::new(every, self.clock.now(), beat));
     }
 
     /// Runs until it is told to stop; the members are told, too.
@@ -212,6 +234,9 @@ impl Server {
     /// Waiting for the socket failed.
     pub fn turn(&mut self, wait: Option<Duration>) -> Result<(), ServerError> {
         self.wait(wait)?;
+        if let Some(pulse) = &mut self.pulse {
+            pulse.turn(self.clock.now());
+        }
         if self.errors {
             self.errors = false;
             self.socket.drain_errors();
@@ -272,7 +297,10 @@ impl Server {
     fn next_deadline(&self) -> Option<Time> {
         match self.blocked_until {
             Some(until) => Some(until),
-            None => self.relay.next_deadline().into_iter().chain(self.stats_due).min(),
+            None => {
+                let pulse_due = self.pulse.as_ref().map(Pulse::due);
+                self.relay.next_deadline().into_iter().chain(self.stats_due).chain(pulse_due).min()
+            }
         }
     }
 
@@ -493,7 +521,6 @@ fn socket_options(config: &Config) -> SocketOptions {
 mod tests {
     use super::*;
     use crate::metrics::LeaveReason;
-    use std::net::UdpSocket;
     use std::sync::mpsc;
     use std::thread;
 
@@ -566,6 +593,26 @@ mod tests {
         assert!(!server.is_idle(), "the rest is not forgotten");
         settle(&mut server);
         assert!(server.report().counters.relayed > relayed);
+    }
+
+    #[test]
+    fn an_idle_loop_wakes_for_its_pulse() {
+        let mut server = server(|_| {});
+        let (beats, heard) = mpsc::channel();
+        server.beat_every(MOMENT, move || beats.send(()).unwrap());
+        while heard.try_recv().is_err() {
+            server.turn(None).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_socket_that_is_taken_over_brings_what_waits_in_it() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let addr = socket.local_addr().unwrap();
+        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"alice", addr).unwrap();
+        let mut server = Server::adopt(&Config::for_bind(addr), socket).unwrap();
+        settle(&mut server);
+        assert_eq!((server.local_addr(), server.relay.members()), (addr, 1));
     }
 
     #[test]
