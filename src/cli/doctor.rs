@@ -64,7 +64,7 @@ impl FromStr for Destination {
 
 /// Prints what the doctor finds; its worst finding is the exit code.
 pub(super) fn run(args: &DoctorArgs) -> ExitCode {
-    let config = match settings::resolve(Settings::default(), args.config.as_deref()) {
+    let config = match settings::resolve(Settings::default(), args.config.as_deref(), None) {
         Ok(config) => config,
         Err(error) => {
             report(error);

@@ -9,6 +9,11 @@ mod doctor;
 mod lines;
 mod sanitize;
 mod serve;
+#[cfg(target_os = "linux")]
+mod service;
+#[cfg(not(target_os = "linux"))]
+#[path = "service_none.rs"]
+mod service;
 mod settings;
 mod signals;
 mod values;

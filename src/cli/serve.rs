@@ -1,12 +1,15 @@
 //! Owns `outcry serve`: flags and file become a configuration, the log goes
 //! to stderr, the relay runs. Never touches a socket.
 
+use super::service::Manager;
 use super::settings::{self, Settings};
 use super::{EXIT_USAGE, console, has_colours, print_line, report, signals, write_out};
 use clap::Args;
 use outcry::config::{Config, LogLevel};
 use outcry::server::{Server, ServerError};
+use std::fmt::Display;
 use std::io;
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -42,14 +45,16 @@ pub(super) struct ServeArgs {
 
 /// Runs the relay, or prints its configuration.
 pub(super) fn run(args: ServeArgs) -> ExitCode {
-    let config = match settings::resolve(args.settings, args.config.as_deref()) {
-        Ok(config) => config,
-        Err(error) => {
-            report(error);
-            return ExitCode::from(EXIT_USAGE);
-        }
+    let socket = match inherited_socket() {
+        Ok(socket) => socket,
+        Err(error) => return refuse(error),
     };
-    let done = if args.print_config { print(&config) } else { serve(&config) };
+    let handed_over = socket.as_ref().and_then(|socket| socket.local_addr().ok());
+    let config = match settings::resolve(args.settings, args.config.as_deref(), handed_over) {
+        Ok(config) => config,
+        Err(error) => return refuse(error),
+    };
+    let done = if args.print_config { print(&config) } else { serve(&config, socket) };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -59,13 +64,30 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
     }
 }
 
+/// Nothing was started.
+fn refuse(error: impl Display) -> ExitCode {
+    report(error);
+    ExitCode::from(EXIT_USAGE)
+}
+
+/// The socket that a service manager opened for us, if there is one.
+#[cfg(unix)]
+fn inherited_socket() -> Result<Option<UdpSocket>, outcry::server::InheritError> {
+    outcry::server::inherited_socket()
+}
+
+#[cfg(not(unix))]
+fn inherited_socket() -> Result<Option<UdpSocket>, std::convert::Infallible> {
+    Ok(None)
+}
+
 fn print(config: &Config) -> io::Result<()> {
     write_out(&settings::print(config).map_err(io::Error::other)?)
 }
 
-fn serve(config: &Config) -> io::Result<()> {
+fn serve(config: &Config, socket: Option<UdpSocket>) -> io::Result<()> {
     start_log(config.log);
-    run_relay(config).map_err(io::Error::other)
+    run_relay(config, socket).map_err(io::Error::other)
 }
 
 fn start_log(level: LogLevel) {
@@ -90,23 +112,36 @@ fn level_filter(level: LogLevel) -> LevelFilter {
 }
 
 /// Runs the relay until a signal or the console ends it.
-fn run_relay(config: &Config) -> Result<(), ServerError> {
-    let mut server = Server::bind(config)?;
+fn run_relay(config: &Config, socket: Option<UdpSocket>) -> Result<(), ServerError> {
+    let mut server = start(config, socket)?;
     for warning in server.warnings() {
         tracing::warn!("{warning}");
     }
+    let manager = Manager::from_env();
+    // Before it is told that it listens: whoever reads that may stop it.
+    signals::watch(server.handle(), manager.clone());
     print_line(format_args!("listening on {}", server.local_addr()));
     tracing::info!(plain = %config.limits.plain, peers_max = config.limits.peers_max, "started");
-    signals::watch(server.handle());
     let (observer, notices) = mpsc::sync_channel(NOTICES_MAX);
     server.observe(observer);
     let printer = console::print_notices(notices);
     if config.limits.console {
         console::read_commands(server.handle(), server.directory());
     }
+    if let Some(every) = manager.alive_every() {
+        let manager = manager.clone();
+        server.beat_every(every, move || manager.alive());
+    }
+    manager.ready();
     let report = server.run()?;
     // The server is gone, and with it the observer: the printer has an end.
     let _ = printer.join();
     print_line(format_args!("{report:#}"));
     Ok(())
+}
+
+fn start(config: &Config, socket: Option<UdpSocket>) -> Result<Server, ServerError> {
+    let Some(socket) = socket else { return Server::bind(config) };
+    tracing::info!("the socket was handed over: its address counts, whatever `bind` says");
+    Server::adopt(config, socket)
 }

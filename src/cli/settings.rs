@@ -133,10 +133,16 @@ pub(super) enum SettingsError {
     Wrong { path: PathBuf, source: toml::de::Error },
 }
 
-/// The configuration: flags win over the file, the file over the defaults.
-pub(super) fn resolve(flags: Settings, file: Option<&Path>) -> Result<Config, SettingsError> {
+/// The configuration: flags win over the file, the file over the defaults, and
+/// the address of a socket that was handed over over all of them.
+pub(super) fn resolve(
+    flags: Settings,
+    file: Option<&Path>,
+    handed_over: Option<SocketAddr>,
+) -> Result<Config, SettingsError> {
     let file = file.map_or(Ok(Settings::default()), Settings::read)?;
-    Ok(flags.or(file).config())
+    let settings = flags.or(file);
+    Ok(Settings { bind: handed_over.map(Bind).or(settings.bind), ..settings }.config())
 }
 
 impl Settings {

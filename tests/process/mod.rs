@@ -152,6 +152,13 @@ impl Running {
         running
     }
 
+    /// Its standard streams are as `command` has them: an output that is a pipe, and an input that is not.
+    pub fn start_with(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let (output, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        Self { stdin: None, out: Lines::of(output), err: Lines::of(err), child }
+    }
+
     /// Its output is only read as far as the test does so.
     pub fn start_unread(command: &mut Command) -> (Self, ChildStdout) {
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
