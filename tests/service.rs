@@ -12,6 +12,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// Hands over descriptor 3, as systemd does. Standard input carries it as far as the shell.
 const HAND_OVER: &str = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" \"$@\"";
@@ -48,6 +49,28 @@ fn what_waited_in_a_socket_that_is_handed_over_is_served() {
     bob.send_to(b"bob", addr).unwrap();
     assert_eq!(heard(&alice), "bob joined");
     relay.end();
+}
+
+/// The manager waits at the socket after us, and takes an error there for its end.
+#[test]
+fn a_socket_is_given_back_without_errors() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (shared, addr) = (socket.try_clone().unwrap(), socket.local_addr().unwrap());
+    let relay = Serve::from(Running::start_with(&mut handed(shared.into(), &["--lang", "en"])));
+    let (alice, bob) = (member(), member());
+    alice.send_to(b"alice", addr).unwrap();
+    bob.send_to(b"bob", addr).unwrap();
+    assert_eq!(heard(&alice), "bob joined");
+    // Told of the end, their ports answer that nobody is there.
+    drop((alice, bob));
+    relay.end();
+    let mut waiting = mio::net::UdpSocket::from_std(socket);
+    let mut poll = mio::Poll::new().unwrap();
+    poll.registry().register(&mut waiting, mio::Token(0), mio::Interest::READABLE).unwrap();
+    let mut events = mio::Events::with_capacity(8);
+    poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+    let events: Vec<_> = events.iter().collect();
+    assert!(!events.iter().any(|event| event.is_error()), "{events:?}");
 }
 
 #[test]

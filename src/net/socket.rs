@@ -163,6 +163,16 @@ impl Socket {
         self.egress.abandon(outbox, roster, tally);
     }
 
+    /// Leaves the socket without errors. Who shares it may wait at it once we are
+    /// gone, and would take what ICMP says about our members for the socket's end.
+    pub fn release(&mut self) {
+        #[cfg(target_os = "linux")]
+        if let Backend::Linux(linux) = &self.backend {
+            linux::forget_errors(linux.socket());
+        }
+        let _ = self.backend.socket_mut().take_error();
+    }
+
     /// Reads the error queue; [`next_unreachable`](Self::next_unreachable)
     /// names the peers found in it. Until it is read, epoll reports an error.
     pub fn drain_errors(&mut self) {

@@ -202,6 +202,7 @@ impl Server {
         while !self.stopping || self.is_blocked() {
             self.turn(None)?;
         }
+        self.socket.release();
         Ok(self.report())
     }
 
