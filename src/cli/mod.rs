@@ -6,6 +6,7 @@ mod chat;
 mod console;
 #[cfg(target_os = "linux")]
 mod doctor;
+mod generate;
 mod lines;
 mod sanitize;
 mod serve;
@@ -50,6 +51,8 @@ enum Command {
     Chat(chat::ChatArgs),
     #[cfg(target_os = "linux")]
     Doctor(doctor::DoctorArgs),
+    #[command(hide = true)]
+    Generate(generate::GenerateArgs),
 }
 
 /// Reads the command line and does what it says.
@@ -59,6 +62,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Chat(args) => chat::run(&args),
         #[cfg(target_os = "linux")]
         Command::Doctor(args) => doctor::run(&args),
+        Command::Generate(args) => generate::run(&args),
     }
 }
 
