@@ -8,6 +8,7 @@ mod console;
 mod doctor;
 mod generate;
 mod lines;
+mod log;
 mod sanitize;
 mod serve;
 #[cfg(target_os = "linux")]

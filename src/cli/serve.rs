@@ -1,11 +1,12 @@
 //! Owns `outcry serve`: flags and file become a configuration, the log goes
 //! to stderr, the relay runs. Never touches a socket.
 
+use super::log::Log;
 use super::service::Manager;
 use super::settings::{self, Settings};
-use super::{EXIT_USAGE, console, has_colours, print_line, report, signals, write_out};
+use super::{EXIT_USAGE, console, print_line, report, signals, write_out};
 use clap::Args;
-use outcry::config::{Config, LogLevel};
+use outcry::config::Config;
 use outcry::server::{Server, ServerError};
 use std::fmt::Display;
 use std::io;
@@ -13,7 +14,6 @@ use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc;
-use tracing_subscriber::filter::LevelFilter;
 
 /// Texts and statistics that can wait to be printed: a slow terminal loses
 /// some, the relay waits for none.
@@ -86,29 +86,10 @@ fn print(config: &Config) -> io::Result<()> {
 }
 
 fn serve(config: &Config, socket: Option<UdpSocket>) -> io::Result<()> {
-    start_log(config.log);
-    run_relay(config, socket).map_err(io::Error::other)
-}
-
-fn start_log(level: LogLevel) {
-    tracing_subscriber::fmt()
-        .with_max_level(level_filter(level))
-        .with_writer(io::stderr)
-        .with_ansi(has_colours(&io::stderr()))
-        .with_target(false)
-        .log_internal_errors(false)
-        .init();
-}
-
-fn level_filter(level: LogLevel) -> LevelFilter {
-    match level {
-        LogLevel::Off => LevelFilter::OFF,
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    }
+    let log = Log::start(config.log, config.log_format);
+    let done = run_relay(config, socket).map_err(io::Error::other);
+    log.end();
+    done
 }
 
 /// Runs the relay until a signal or the console ends it.

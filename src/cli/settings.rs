@@ -5,8 +5,8 @@
 use super::values::{Bind, Count, Size, Span, Switch, text};
 use clap::{Args, CommandFactory};
 use outcry::config::{
-    BIND_DEFAULT, BUFFER_BYTES_LARGEST, BUFFER_BYTES_SMALLEST, Config, IDLE_MS_SMALLEST, Io, Lang, Limits, LogLevel,
-    PEERS_MAX_LARGEST, PlainPolicy, RATE_PER_S_LARGEST, STATS_EVERY_MS_SMALLEST, TIME_MS_LARGEST,
+    BIND_DEFAULT, BUFFER_BYTES_LARGEST, BUFFER_BYTES_SMALLEST, Config, IDLE_MS_SMALLEST, Io, Lang, Limits, LogFormat,
+    LogLevel, PEERS_MAX_LARGEST, PlainPolicy, RATE_PER_S_LARGEST, STATS_EVERY_MS_SMALLEST, TIME_MS_LARGEST,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -110,10 +110,15 @@ pub(super) struct Settings {
     #[serde(with = "text")]
     pub(super) stats: Option<Every>,
 
-    /// What to log, on stderr [default: info]
+    /// What to log, on stderr; info: start, stop, who joins and leaves, and why [default: info]
     #[arg(long, value_name = "off|error|warn|info|debug|trace", help_heading = "Output")]
     #[serde(with = "text")]
     pub(super) log: Option<LogLevel>,
+
+    /// Form of the log: lines for people, or a JSON object a line [default: human]
+    #[arg(long, value_name = "human|json", help_heading = "Output")]
+    #[serde(with = "text")]
+    pub(super) log_format: Option<LogFormat>,
 
     /// Run the operator's console: print what is said, read lines and commands [default: off]
     #[arg(long, value_name = "on|off", num_args = 0..=1, require_equals = true, default_missing_value = "on")]
@@ -173,6 +178,7 @@ impl Settings {
             io: self.io.or(other.io),
             stats: self.stats.or(other.stats),
             log: self.log.or(other.log),
+            log_format: self.log_format.or(other.log_format),
             console: self.console.or(other.console),
         }
     }
@@ -189,6 +195,7 @@ impl Settings {
             sndbuf_bytes: self.sndbuf.map_or(defaults.sndbuf_bytes, |size| size.0),
             stats_every_ms: self.stats.map_or(defaults.stats_every_ms, |span| span.0),
             log: self.log.unwrap_or(defaults.log),
+            log_format: self.log_format.unwrap_or(defaults.log_format),
             limits: defaults.limits,
         }
     }
@@ -241,6 +248,7 @@ impl From<&Config> for Settings {
             io: Some(config.io),
             stats: Some(Span(config.stats_every_ms)),
             log: Some(config.log),
+            log_format: Some(config.log_format),
             console: Some(Switch(limits.console)),
         }
     }

@@ -33,6 +33,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
+/// The log's target for who came and went: address, name, reason.
+pub const AUDIT: &str = "audit";
+
 const SOCKET: Token = Token(0);
 const REQUESTS: Token = Token(1);
 /// Readiness events taken from one poll: a socket and a waker, with room to spare.
@@ -470,7 +473,7 @@ impl Server {
     fn apply(&mut self, event: Event) {
         match event {
             Event::Joined { remote, name, unix_s } => {
-                tracing::debug!(%remote, %name, "joined");
+                tracing::info!(target: AUDIT, %remote, name = &*name, "joined");
                 self.directory.insert(remote, name, unix_s);
             }
             Event::Left { remote, name, reason } => {
@@ -491,13 +494,14 @@ impl Server {
 }
 
 fn log_leave(remote: SocketAddr, name: &str, reason: LeaveReason) {
+    let why = reason.name();
     match reason {
         LeaveReason::Mirror => tracing::warn!(
-            %remote, %name,
+            target: AUDIT, %remote, name, reason = why,
             "quarantined for 60 s: it sends back what others say (--mirror-guard off turns this off)"
         ),
-        LeaveReason::Kicked => tracing::info!(%remote, %name, "kicked, refused for 60 s"),
-        _ => tracing::debug!(%remote, %name, reason = reason.name(), "left"),
+        LeaveReason::Kicked => tracing::info!(target: AUDIT, %remote, name, reason = why, "kicked, refused for 60 s"),
+        _ => tracing::info!(target: AUDIT, %remote, name, reason = why, "left"),
     }
 }
 

@@ -281,10 +281,10 @@ impl Serve {
         Self { addr: listening_on(&String::from_utf8_lossy(&line)), process }
     }
 
-    /// Waits until its log (with `--log debug`) says that a member joined or left.
+    /// Waits until its log says that a member joined or left.
     #[track_caller]
     pub fn logs(&self, event: &str, name: &str) {
-        let name = format!("name={name}");
+        let name = format!("name={name:?}");
         while !self.process.err.until(event).contains(&name) {}
     }
 
