@@ -41,6 +41,7 @@
 //! | `metrics` | | `hdrhistogram` | decides anything |
 //! | `directory` | | `dashmap` | decides anything: it is a view for other threads |
 //! | `relay` | `time` `wire` `batch` `config` `metrics` | `blake3` `constant_time_eq` `hashbrown` `siphasher` | reads a clock, opens a socket, draws a random number, starts a thread, logs a packet |
+//! | `client` | `time` `wire` | `argon2` `blake3` `chacha20poly1305` `thiserror` `unicode_normalization` | reads a clock, opens a socket, draws a random number, starts a thread, logs a packet |
 //! | `net` | `time` `batch` | `libc` `mio` `socket2` `thiserror` | knows what a datagram means |
 //! | `server` | `time` `batch` `config` `directory` `metrics` `net` `relay` | `getrandom` `mio` `thiserror` `tracing` | decides about members, looks into a datagram |
 //! | `doctor` | `config` `net` | | changes anything on the machine |
@@ -53,13 +54,20 @@
 //! # The tour, in five minutes
 //!
 //! * [`wire`]: bytes to values. [`wire::plain::Text::parse`] says what a
-//!   datagram says, [`wire::plain::answer`] how the relay puts things. The
-//!   protocol's page is its documentation.
+//!   datagram says, [`wire::plain::answer`] how the relay puts things. Of the
+//!   native protocol, [`wire::uplink`] is what a client sends and
+//!   [`wire::downlink`] what a relay does: `parse` and a `Builder` each. The
+//!   protocols' page is its documentation.
 //! * [`relay`]: the state machine. `relay/mod.rs` is its face; `strangers.rs`
 //!   and `members.rs` are the rows of the protocol's table, and what they need
 //!   to know has a file each: `peers` (who is here), `admission` (who may
 //!   come), `notices` (when the room is told), `mirror` (who is an echo),
 //!   `bucket` (rates), `recent` (fixed tables that forget).
+//! * [`client`]: the member's half of the native protocol, a state machine like
+//!   the relay. `client/mod.rs` is its face; `arriving.rs` is what each datagram
+//!   does, `departing.rs` what is in the next one, `lifecycle.rs` how sessions
+//!   follow one another; a room is `sending`, `receiving` and its register of
+//!   `gaps`.
 //! * [`batch`]: the memory between kernel and core. Read
 //!   [`Outbox`](batch::Outbox): `say`, `announce`, `unicast` on the one side,
 //!   `begin`, `fill`, `clear` on the other. `trains.rs` groups equal lengths.
@@ -78,21 +86,22 @@
 //!
 //! ```
 //! use outcry::batch::{Outbox, Path, SendTally};
-//! use outcry::config::{Config, INBOX_DATAGRAMS, LINE_BYTES_MAX};
+//! use outcry::config::{Config, INBOX_DATAGRAMS, DATAGRAM_BYTES_MAX};
 //! use outcry::relay::Relay;
 //! use outcry::Time;
 //!
 //! let config = Config::default();
 //! let mut relay = Relay::new(&config.limits, config.bind, [7; 32]);
-//! let mut out = Outbox::new(INBOX_DATAGRAMS, LINE_BYTES_MAX);
+//! let mut out = Outbox::new(INBOX_DATAGRAMS, DATAGRAM_BYTES_MAX);
 //! let [alice, bob] = [1001, 1002].map(|port| Path::to(([127, 0, 0, 1], port).into()));
 //! for (from, text) in [(alice, "alice"), (bob, "bob"), (bob, "bob : hi")] {
 //!     relay.handle_datagram(Time::default(), from, text.as_bytes(), &mut out);
 //! }
 //!
 //! let (mut tally, mut items, mut heard) = (SendTally::default(), Vec::with_capacity(100), Vec::new());
-//! out.begin(relay.roster(), &mut tally);
-//! while out.fill(relay.roster(), &mut items) {}
+//! relay.end_turn(Time::default(), &mut out);
+//! out.begin(&relay, &mut tally);
+//! while out.fill(&relay, &mut items) {}
 //! for item in items.drain(..) {
 //!     heard.push((item.to, std::str::from_utf8(&out.arena()[item.range()])?.to_owned()));
 //! }
@@ -103,6 +112,7 @@
 //! ```
 
 pub mod batch;
+pub mod client;
 pub mod config;
 pub mod directory;
 #[cfg(target_os = "linux")]

@@ -2,4 +2,12 @@
 
 #![doc = include_str!("PROTOCOL.md")]
 
+pub mod cursor;
+pub mod downlink;
+mod entry;
+pub mod handshake;
+pub mod header;
+pub mod id;
+mod listing;
 pub mod plain;
+pub mod uplink;
