@@ -487,11 +487,11 @@ impl Server {
                 log_leave(remote, &name, reason);
             }
             Event::Moved { from, to } => {
-                tracing::debug!(%from, %to, "moved to another address");
+                tracing::info!(target: AUDIT, %from, %to, "moved to another address");
                 self.directory.rekey(from, to);
             }
             Event::Renamed { remote, name } => {
-                tracing::debug!(%remote, %name, "renamed");
+                tracing::info!(target: AUDIT, %remote, name = &*name, "renamed");
                 self.directory.rename(remote, name);
             }
             Event::Heard { remote, text } => self.tell(Notice::Heard { remote, text }),
