@@ -3,7 +3,7 @@
 
 use crate::clock;
 use crate::measure::{self, Measurement, Settings, Watch, sender_member};
-use crate::members::{Protocol, Sockets, Transport, plain};
+use crate::members::{Options, Protocol, Sockets, Transport, plain};
 use crate::payload;
 use crate::plan::{MESSAGES_MAX, Plan, Workload};
 use crate::report::{Setup, Slo};
@@ -59,8 +59,8 @@ pub struct Benchmark {
     pub rx_threads: u32,
     /// First core of the generator.
     pub pin: Option<usize>,
-    /// Receive buffer of each socket.
-    pub receive_buffer: Option<usize>,
+    /// How each socket is set up.
+    pub options: Options,
     /// The server's process.
     pub server_pid: Option<u32>,
     /// What must hold.
@@ -78,7 +78,7 @@ impl Benchmark {
     pub fn validate(&self) -> Result<(), String> {
         let workload = &self.workload;
         let needed = plain::name(self.members.saturating_sub(1)).len() + payload::OVERHEAD_BYTES;
-        let refused = self.protocol.refuses(self.sockets, self.members, self.rx_threads);
+        let refused = self.protocol.refuses(self.sockets, self.options.gro, self.members, self.rx_threads);
         let wrong = [
             (self.members < 2, "--clients must be at least 2: one speaks, one hears".into()),
             (
@@ -158,7 +158,7 @@ impl Benchmark {
 
     /// Opens members of this benchmark's kind towards `target`.
     pub fn open(&self, target: SocketAddr) -> Result<Arc<dyn Transport>, String> {
-        self.protocol.open(self.sockets, target, self.members, &self.speakers(), self.receive_buffer)
+        self.protocol.open(self.sockets, target, self.members, &self.speakers(), self.options)
     }
 
     /// The members that send: the plan's, and those that probe.

@@ -205,8 +205,8 @@ impl Session {
                 let mut listener = Listener { roll, transport, run: self.run, from_round, answering };
                 let mut receiver = transport.receiver(thread, threads, u32::MAX, self.clock)?;
                 while !roll.stop.load(Relaxed) {
-                    let heard = receiver.receive(Duration::from_millis(10), &mut listener)?;
-                    roll.heard.fetch_add(heard, Relaxed);
+                    let taken = receiver.receive(Duration::from_millis(10), &mut listener)?;
+                    roll.heard.fetch_add(taken.messages, Relaxed);
                 }
                 io::Result::Ok(())
             };

@@ -168,7 +168,7 @@ impl<'a> Stage<'a> {
     /// For the self-check.
     pub fn surroundings(&self, trial: &Trial, ceiling: Option<f64>) -> Result<Surroundings, String> {
         Ok(Surroundings {
-            generator_drops: trial.end.own_drops_since(&trial.start),
+            generator_drops: trial.measurement.copies_in(trial.end.own_drops_since(&trial.start)),
             stolen: trial.end.stolen_since(&trial.start),
             alive: self.session.count_alive(self.benchmark.rx_threads)?,
             members: self.benchmark.members,

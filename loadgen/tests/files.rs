@@ -78,6 +78,27 @@ fn every_file_is_written_and_reads_back() {
     std::fs::remove_dir_all(directory).unwrap();
 }
 
+/// Shared sockets and trains received whole are cheaper for a server than what
+/// clients usually are, so no output may pass for the usual one.
+#[test]
+fn how_members_were_made_stands_in_every_output() {
+    let directory = scratch("label");
+    let path = |name: &str| directory.join(name).to_string_lossy().into_owned();
+    let special = ["--sockets", "shared:2", "--gro", "-o", "csv"];
+    let (code, stdout, stderr) = record(&path(""), &special);
+    assert!(code == 0 || code == 3, "{stderr}");
+    let (_, text, _) = loadgen(&["report", &path("report.json")]);
+    let files = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
+    let texts = files.map(|file| (file.display().to_string(), std::fs::read_to_string(&file).unwrap()));
+    let mut outputs: Vec<_> = texts.collect();
+    assert_eq!(outputs.len(), 7, "{outputs:?}");
+    outputs.extend([("csv".into(), stdout), ("text".into(), text)]);
+    for (name, output) in outputs {
+        assert!(output.contains("SHARED") && output.contains("GRO"), "{name}: {output}");
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
 #[test]
 fn a_regression_is_an_exit_code() {
     let directory = scratch("regression");
@@ -136,6 +157,7 @@ fn wrong_values_are_refused_before_anything_is_opened() {
         (&["run", "--target", "127.0.0.1:9", "--scenario", "stall"], "--server-pid"),
         (&["run", "--target", "127.0.0.1:9", "--sockets", "shared:3", "--rx-threads", "2"], "--rx-threads"),
         (&["run", "--protocol", "nats"], "--target"),
+        (&["run", "--target", "127.0.0.1:9", "--protocol", "nats", "--gro"], "--gro is for UDP"),
         (&["run", "--rate", "5", "--in-flight", "5"], "cannot be used with"),
         (&["report", "/nowhere.json"], "cannot read"),
     ] {

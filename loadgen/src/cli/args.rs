@@ -2,7 +2,7 @@
 
 use crate::benchmark::{Benchmark, Progress};
 use crate::child::Relay;
-use crate::members::{Protocol, Sockets};
+use crate::members::{Options, Protocol, Sockets};
 use crate::plan::{Arrival, Sizes, Workload};
 use crate::report::Slo;
 use crate::scenario::{Scenario, Script};
@@ -103,6 +103,11 @@ pub(super) struct WorkloadArgs {
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     rcvbuf: Option<usize>,
 
+    /// Receive trains whole (UDP_GRO): cheaper for server and generator where the
+    /// server sends trains, so such results are labelled and compared with their like.
+    #[arg(long)]
+    gro: bool,
+
     /// The server's process on this host: its CPU per copy and its memory are reported.
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
@@ -148,7 +153,7 @@ impl WorkloadArgs {
             tx_threads: self.tx_threads,
             rx_threads: self.rx_threads,
             pin: self.pin,
-            receive_buffer: self.rcvbuf,
+            options: Options { receive_buffer: self.rcvbuf, gro: self.gro },
             // Known when the relay is started.
             server_pid: self.server_pid.or_else(|| self.target.is_none().then_some(0)),
             slos: self.slo.clone(),

@@ -103,6 +103,14 @@ impl Verdict {
     }
 }
 
+/// What must be said wherever members that were made in a special way are
+/// shown, where the whole sentence does not fit; empty for the usual ones.
+pub fn mark(members_made: &str) -> String {
+    let said = ["SHARED", "GRO"].into_iter().filter(|word| members_made.contains(&format!("{word}:")));
+    let said = said.collect::<Vec<_>>().join(", ");
+    if said.is_empty() { said } else { format!(" ({said})") }
+}
+
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Setup {
