@@ -15,6 +15,8 @@ pub struct Board {
     received: AtomicU64,
     datagrams: AtomicU64,
     distinct: AtomicU64,
+    /// The latest that a message went out since somebody asked, in ns.
+    lag: AtomicU64,
     /// The sending thread that waits for complete messages, in closed loop.
     waiting: OnceLock<Thread>,
     stop_sending: AtomicBool,
@@ -32,6 +34,7 @@ impl Board {
             received: AtomicU64::new(0),
             datagrams: AtomicU64::new(0),
             distinct: AtomicU64::new(0),
+            lag: AtomicU64::new(0),
             waiting: OnceLock::new(),
             stop_sending: AtomicBool::new(false),
             sending_over: AtomicBool::new(false),
@@ -73,6 +76,16 @@ impl Board {
     /// Counts a message that was sent.
     pub fn count_sent(&self) {
         self.sent.fetch_add(1, Relaxed);
+    }
+
+    /// Takes note of how late a message goes out.
+    pub fn note_lag(&self, ns: u64) {
+        self.lag.fetch_max(ns, Relaxed);
+    }
+
+    /// The latest of all messages since the last call, in ns.
+    pub fn take_lag(&self) -> u64 {
+        self.lag.swap(0, Relaxed)
     }
 
     /// Messages sent, warm-up included.

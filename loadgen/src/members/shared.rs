@@ -12,8 +12,9 @@ use nix::errno::Errno;
 use nix::libc::{in_addr, in_pktinfo};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmsg, setsockopt, sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg, setsockopt, sockopt,
 };
+use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -32,6 +33,13 @@ const VISITS: usize = 16;
 const RECEIVE_BUFFER: usize = 64 << 20;
 /// 127.1.0.0: the block below stays for ordinary use of the loopback.
 const FIRST: u32 = 0x7F01_0000;
+
+thread_local! {
+    /// Header and control message of one send. Kept, because sendmsg of `nix`
+    /// takes memory for the control message each time.
+    static HEADERS: RefCell<MultiHeaders<SockaddrIn>> =
+        RefCell::new(MultiHeaders::preallocate(1, Some(cmsg_space!(in_pktinfo))));
+}
 
 /// Members `m` with address 127.1.0.0 + m / K on socket m % K.
 pub struct Shared {
@@ -92,9 +100,11 @@ impl Transport for Shared {
             ipi_addr: in_addr { s_addr: 0 },
         };
         let control = [ControlMessage::Ipv4PacketInfo(&source)];
-        let parts = [IoSlice::new(message)];
-        sendmsg(socket.as_raw_fd(), &parts, &control, MsgFlags::empty(), Some(&self.target))?;
-        Ok(())
+        let parts = [[IoSlice::new(message)]];
+        HEADERS.with_borrow_mut(|headers| {
+            sendmmsg(socket.as_raw_fd(), headers, &parts, [Some(self.target)], control, MsgFlags::empty())?;
+            Ok(())
+        })
     }
 
     fn receiver(&self, thread: u32, threads: u32, reading: u32, clock: Clock) -> io::Result<Box<dyn Receiver>> {
