@@ -144,11 +144,11 @@ impl Benchmark {
         Ok(Plan::closed(&workload, (messages as usize).min(MESSAGES_MAX / 4)))
     }
 
-    /// The server's port, if its queue can be watched without reading a table
-    /// of thousands of sockets of our own.
-    pub(crate) fn watched_port(&self) -> Option<u16> {
-        let few = self.sockets.shared(self.members).is_some();
-        (few && self.target.ip().is_loopback()).then(|| self.target.port())
+    /// The server, where its queue is to be watched: the members of shared
+    /// sockets are so many that a storm of them would overrun it.
+    pub(crate) fn watched(&self) -> Option<SocketAddr> {
+        let shared = self.sockets.shared(self.members).is_some();
+        (shared && self.target.ip().is_loopback()).then_some(self.target)
     }
 
     /// Members whose copies count.

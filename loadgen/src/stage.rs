@@ -107,7 +107,8 @@ impl<'a> Stage<'a> {
             rate: benchmark.join_rate,
             patience: benchmark.join_patience,
             rx_threads: benchmark.rx_threads,
-            watched_port: benchmark.watched_port(),
+            watched: benchmark.watched(),
+            server_pid: benchmark.server_pid,
         };
         let joined = session.join(&joining, interrupt, |_| ())?;
         progress.say(&format!("all members proven in {}", show_ns(joined.elapsed.as_nanos() as f64)));

@@ -3,5 +3,6 @@
 
 pub mod drops;
 pub mod environment;
+pub mod queue;
 pub mod server;
 pub mod threads;

@@ -147,8 +147,11 @@ pub struct Setup {
 /// How members came in.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JoinFigures {
-    /// Until every name was sent once, in ns.
+    /// Until every name was sent once, in ns; and read, where the server is watched.
     pub sent_ns: u64,
+    /// The server's processor time meanwhile, in ns.
+    #[serde(default)]
+    pub server_cpu_ns: Option<u64>,
     /// Until all were proven, in ns.
     pub elapsed_ns: u64,
     /// Names sent again.
@@ -158,7 +161,12 @@ pub struct JoinFigures {
 impl From<Joined> for JoinFigures {
     fn from(joined: Joined) -> Self {
         let ns = |duration: std::time::Duration| duration.as_nanos() as u64;
-        Self { sent_ns: ns(joined.sent), elapsed_ns: ns(joined.elapsed), repeated: joined.repeated }
+        Self {
+            sent_ns: ns(joined.sent),
+            elapsed_ns: ns(joined.elapsed),
+            server_cpu_ns: joined.server_cpu_ns,
+            repeated: joined.repeated,
+        }
     }
 }
 
