@@ -104,7 +104,7 @@ impl Benchmark {
                 "--in-flight takes one sending thread: leave --tx-threads at 1".into(),
             ),
             (
-                usize::from(workload.sizes.least()) < needed,
+                usize::from(workload.least()) < needed,
                 format!("--size must be at least {needed}: name, time stamp and checksum need that"),
             ),
         ];
@@ -134,7 +134,7 @@ impl Benchmark {
 
     /// The plan of one run.
     pub fn plan(&self, seed: u64) -> Result<Plan, String> {
-        let arrival = self.script.arrival(self.workload.arrival, self.workload.rate);
+        let arrival = self.script.arrival(&self.workload.arrival, self.workload.rate);
         let workload = Workload { seed, arrival, ..self.workload.clone() };
         if self.in_flight.is_none() {
             return Plan::new(&workload);
@@ -185,7 +185,7 @@ impl Benchmark {
             senders: self.workload.senders,
             rate: self.in_flight.is_none().then_some(self.workload.rate),
             in_flight: self.in_flight,
-            arrival: self.script.arrival(self.workload.arrival, self.workload.rate).to_string(),
+            arrival: self.script.arrival(&self.workload.arrival, self.workload.rate).to_string(),
             scenario: self.script.label(self.members),
             size: self.size_text.clone(),
             seed: self.workload.seed,
@@ -201,7 +201,7 @@ impl Benchmark {
             return Ok(None);
         }
         progress.say("calibrating: what can this generator receive here?");
-        let size = self.workload.sizes.least();
+        let size = self.workload.least();
         let found = measure::calibrate(
             self.protocol,
             &|target| self.open(target),

@@ -6,9 +6,11 @@ use crate::members::{Options, Protocol, Sockets};
 use crate::plan::{Arrival, Sizes, Workload};
 use crate::report::Slo;
 use crate::scenario::{Scenario, Script};
+use crate::trace::Trace;
 use crate::units::{parse_bytes, parse_count, parse_duration, parse_scaled};
 use clap::Args;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Args, Clone, Debug)]
@@ -127,7 +129,7 @@ pub(super) struct Pace {
 
 impl WorkloadArgs {
     /// The benchmark that these flags ask for, at `pace`.
-    pub(super) fn benchmark(&self, pace: Pace) -> Result<Benchmark, String> {
+    pub(super) fn benchmark(&self, pace: Pace, trace: Option<Trace>) -> Result<Benchmark, String> {
         let script = Script {
             scenario: self.scenario,
             aside: (self.aside / 100.0).clamp(0.0, 1.0),
@@ -141,11 +143,11 @@ impl WorkloadArgs {
             members: self.clients,
             sockets: self.sockets,
             script,
-            workload: self.workload(pace)?,
+            size_text: if trace.is_some() { "as traced".into() } else { self.size.clone() },
+            workload: self.workload(pace, trace)?,
             in_flight: pace.in_flight,
             runs: self.runs,
             calibrate: !self.no_calibrate,
-            size_text: self.size.clone(),
             drain: self.drain,
             late: self.late,
             join_rate: self.join_rate.unwrap_or_else(|| script.join_rate()),
@@ -183,11 +185,15 @@ impl WorkloadArgs {
         Ok(Some(relay))
     }
 
-    fn workload(&self, pace: Pace) -> Result<Workload, String> {
+    fn workload(&self, pace: Pace, trace: Option<Trace>) -> Result<Workload, String> {
+        let senders = trace.as_ref().map_or(self.senders, Trace::senders);
+        if trace.is_some() && senders > self.clients {
+            return Err(format!("--trace names sender {}, and --clients are {}", senders - 1, self.clients));
+        }
         Ok(Workload {
-            rate: pace.rate,
-            senders: self.senders,
-            arrival: self.arrival,
+            rate: trace.as_ref().map_or(pace.rate, |trace| trace.rate(pace.duration)),
+            senders,
+            arrival: trace.map_or_else(|| self.arrival.clone(), |trace| Arrival::Trace(Arc::new(trace))),
             sizes: self.size.parse::<Sizes>()?,
             warmup: self.warmup,
             duration: pace.duration,

@@ -50,7 +50,8 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<u8, String> {
             .map(|depth| Pace { rate: 1.0, in_flight: Some(*depth), duration: args.duration })
             .collect(),
     };
-    let mut benchmarks = paces.iter().map(|pace| args.workload.benchmark(*pace)).collect::<Result<Vec<_>, _>>()?;
+    let mut benchmarks =
+        paces.iter().map(|pace| args.workload.benchmark(*pace, None)).collect::<Result<Vec<_>, _>>()?;
     let interrupt = interrupt_flag()?;
     let mut shown = Shown::new(args.progress);
     let _relay = args.workload.provide(&mut benchmarks, &mut shown)?;
@@ -167,7 +168,7 @@ pub(super) struct SearchArgs {
 /// Doubles until a trial fails, then halves the interval.
 pub(super) fn search(args: &SearchArgs) -> Result<u8, String> {
     let pace = Pace { rate: args.from, in_flight: None, duration: args.duration };
-    let mut benchmark = args.workload.benchmark(pace)?;
+    let mut benchmark = args.workload.benchmark(pace, None)?;
     if benchmark.slos.is_empty() {
         benchmark.slos.push("loss=0".parse()?);
     }
