@@ -63,6 +63,8 @@ pub struct Benchmark {
     pub options: Options,
     /// The server's process.
     pub server_pid: Option<u32>,
+    /// The server's OpenMetrics page.
+    pub server_metrics: Option<String>,
     /// What must hold.
     pub slos: Vec<Slo>,
 }

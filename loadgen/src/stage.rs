@@ -8,7 +8,7 @@ use crate::looker::{Look, Looker};
 use crate::measure::{self, Board, Measurement, Second, Settings, Watch};
 use crate::members::plain;
 use crate::plan::Plan;
-use crate::report::{Context, Report, RunFigures, Server, ServerSecond};
+use crate::report::{Context, Report, RunFigures, Server, ServerDrops, ServerSecond};
 use crate::session::{Joined, Joining, Session};
 use crate::units::{show_count, show_ns};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,7 +96,7 @@ impl<'a> Stage<'a> {
     /// Opens the sockets and brings everybody in.
     pub fn open(benchmark: &'a Benchmark, interrupt: &AtomicBool, progress: &mut dyn Progress) -> Result<Self, String> {
         let clock = Clock::start();
-        let mut looker = Looker::new(benchmark.target, benchmark.server_pid);
+        let mut looker = Looker::new(benchmark.target, benchmark.server_pid, benchmark.server_metrics.clone());
         looker.before_join()?;
         let transport = benchmark.open(benchmark.target)?;
         let read = transport.addresses().into_iter().take(benchmark.script.reading(benchmark.members) as usize);
@@ -150,14 +150,18 @@ impl<'a> Stage<'a> {
     ) -> Result<Report, String> {
         let around = self.surroundings(&trial, ceiling)?;
         let server = self.looker.server(&trial);
-        let server_drops = trial.end.server_drops_since(&trial.start);
         let run = &trial.measurement;
+        let seen = ServerDrops {
+            socket: trial.end.server_drops_since(&trial.start),
+            unheard: trial.end.unheard_since(&trial.start, run.sent_with_warmup),
+            counted: trial.end.counted_since(&trial.start).unwrap_or_default(),
+        };
         let context = Context {
             setup: benchmark.setup(self.session.transport.label(), run),
             join: self.joined.into(),
             server,
             around,
-            server_drops,
+            server_drops: seen,
             server_seconds: trial.server_seconds,
             name_of: plain::name,
             slos: benchmark.slos.clone(),

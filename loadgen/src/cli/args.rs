@@ -114,6 +114,11 @@ pub(super) struct WorkloadArgs {
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
 
+    /// The server's OpenMetrics page (http only): losses are attributed by its
+    /// counters, read before and after measuring.
+    #[arg(long, value_name = "URL")]
+    server_metrics: Option<String>,
+
     /// What must hold, else exit 1: p99=2ms, last.p99=5ms, loss=0, loss=0.1%. Repeatable.
     #[arg(long, value_name = "BOUND")]
     slo: Vec<Slo>,
@@ -158,6 +163,7 @@ impl WorkloadArgs {
             options: Options { receive_buffer: self.rcvbuf, gro: self.gro },
             // Known when the relay is started.
             server_pid: self.server_pid.or_else(|| self.target.is_none().then_some(0)),
+            server_metrics: self.server_metrics.clone(),
             slos: self.slo.clone(),
         };
         benchmark.validate()?;

@@ -69,6 +69,8 @@ pub struct Measurement {
     pub delivering_ns: u64,
     /// Distinct copies delivered, those of the warm-up included.
     pub copies_with_warmup: u64,
+    /// Messages that the kernel took, those of the warm-up included.
+    pub sent_with_warmup: u64,
     /// Messages that the kernel handed over at once, on average; 1 without UDP_GRO.
     pub messages_per_datagram: f64,
     /// Messages went out as others were complete, not at planned times.
@@ -109,6 +111,7 @@ impl Measurement {
         self.sending_ns += other.sending_ns;
         self.delivering_ns += other.delivering_ns;
         self.copies_with_warmup += other.copies_with_warmup;
+        self.sent_with_warmup += other.sent_with_warmup;
         self.messages_per_datagram = self.messages_per_datagram.max(other.messages_per_datagram);
         self.interrupted |= other.interrupted;
         self.integrity.add(&other.integrity);
@@ -190,6 +193,7 @@ pub(super) fn merge(
         sending_ns: sending.until_ns,
         delivering_ns: sending.until_ns.saturating_sub(plan.warmup_ns),
         copies_with_warmup: (0..plan.slots.len()).map(|index| u64::from(board.copies(index))).sum(),
+        sent_with_warmup: board.sent(),
         messages_per_datagram: board.messages_per_datagram(),
         closed: settings.in_flight.is_some(),
         interrupted: sending.until_ns < plan.end_ns,

@@ -6,6 +6,7 @@ mod compare;
 mod figure;
 mod files;
 mod html;
+mod loss;
 mod runs;
 mod slo;
 mod svg;
@@ -15,6 +16,7 @@ mod text;
 pub use compare::{Change, Comparison, compare, differences};
 pub use figure::Figure;
 pub use files::Files;
+pub use loss::{Loss, ServerDrops};
 pub use runs::{Interval, RunFigures, intervals};
 pub use slo::Slo;
 pub use sweep::{Curve, Point, knee};
@@ -193,23 +195,6 @@ pub struct Traffic {
     pub delivered_per_second: f64,
 }
 
-/// Where lost copies went. The parts add up to `lost`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Loss {
-    /// Copies expected and not delivered.
-    pub lost: u64,
-    /// The same as a share of those expected.
-    pub ratio: f64,
-    /// Dropped at the generator's sockets.
-    pub generator_socket: u64,
-    /// Never read by the server: its socket was full. Seen on one host only.
-    pub server_socket: u64,
-    /// Of messages that nobody got and that no socket dropped.
-    pub server_refused: u64,
-    /// The rest.
-    pub unexplained: u64,
-}
-
 /// One line of the latency table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -327,8 +312,8 @@ pub struct Context {
     pub server: Option<Server>,
     /// For the self-check.
     pub around: check::Surroundings,
-    /// Datagrams dropped at the server's socket.
-    pub server_drops: u64,
+    /// What the server did not relay.
+    pub server_drops: ServerDrops,
     /// Names of members.
     pub name_of: fn(u32) -> String,
     /// Objectives.
@@ -431,20 +416,6 @@ impl Traffic {
             sent_per_second: run.sent as f64 / seconds,
             delivered_per_second: run.copies_per_second(),
         }
-    }
-}
-
-impl Loss {
-    /// A message that nobody got was not relayed; a copy that one lacks was
-    /// lost on the way. Each cause explains at most what is left.
-    fn attribute(run: &Measurement, generator_drops: u64, server_drops: u64) -> Self {
-        let lost = run.lost();
-        let receivers = u64::from(run.receivers);
-        let server_socket = (server_drops.min(run.unseen) * receivers).min(lost);
-        let server_refused = (run.unseen * receivers).min(lost) - server_socket;
-        let generator_socket = generator_drops.min(lost - server_socket - server_refused);
-        let unexplained = lost - server_socket - server_refused - generator_socket;
-        Self { lost, ratio: run.loss(), generator_socket, server_socket, server_refused, unexplained }
     }
 }
 

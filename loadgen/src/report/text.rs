@@ -116,14 +116,7 @@ fn integrity(report: &Report, out: &mut impl Write) -> fmt::Result {
     if loss.lost == 0 {
         return Ok(());
     }
-    writeln!(
-        out,
-        "lost at     generator socket {}, server socket {}, refused or not relayed {}, unexplained {}",
-        show_count(loss.generator_socket),
-        show_count(loss.server_socket),
-        show_count(loss.server_refused),
-        show_count(loss.unexplained),
-    )
+    writeln!(out, "lost at     {}", loss.sentence())
 }
 
 fn latency(rows: &[Row], out: &mut impl Write) -> fmt::Result {

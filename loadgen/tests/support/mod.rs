@@ -53,6 +53,7 @@ pub(crate) fn benchmark(mock: &Mock, members: u32, senders: u32, rate: f64, seco
         pin: None,
         options: Options { receive_buffer: Some(1 << 20), gro: false },
         server_pid: None,
+        server_metrics: None,
         slos: Vec::new(),
     }
 }
