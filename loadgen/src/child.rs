@@ -27,12 +27,13 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Starts `outcry serve` on a free port of the loopback, with room for `members`.
-    pub fn start(members: u32) -> Result<Self, String> {
+    /// Starts `outcry serve` on a free port of the loopback, with room for
+    /// `members` and with `more` flags.
+    pub fn start(members: u32, more: &[&str]) -> Result<Self, String> {
         let program = find()?;
         let mut command = Command::new(&program);
         command.args(["serve", "--bind", "127.0.0.1:0", "--log", "warn", "--max-peers"]);
-        command.arg((members.saturating_add(64)).to_string());
+        command.arg((members.saturating_add(64)).to_string()).args(more);
         // A group of its own: Ctrl-C ends the run, and the run ends the relay.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
         let mut child = command.spawn().map_err(|error| format!("cannot start {}: {error}", program.display()))?;

@@ -182,7 +182,7 @@ impl WorkloadArgs {
         if self.protocol != Protocol::Plain {
             return Err(format!("--protocol {} needs --target: only outcry is started here", self.protocol));
         }
-        let relay = Relay::start(self.clients)?;
+        let relay = Relay::start(self.clients, &[])?;
         for benchmark in benchmarks {
             benchmark.target = relay.address();
             benchmark.server_pid = Some(relay.pid());
