@@ -28,7 +28,7 @@ impl Room {
         limits.notice_copies_per_s = 1;
         let mut room = Self {
             relay: Relay::new(&limits, own, [7; 32]),
-            out: Outbox::new(config::INBOX_DATAGRAMS, config::LINE_BYTES_MAX),
+            out: Outbox::new(config::INBOX_DATAGRAMS, config::DATAGRAM_BYTES_MAX),
             items: Vec::with_capacity(1024),
             now: Time::new(1_000_000_000, 0),
         };
@@ -48,10 +48,11 @@ impl Room {
 
     /// Expands the turn into items, as the flush does before each system call.
     fn flush(&mut self) {
-        self.out.begin(self.relay.roster(), &mut SendTally::default());
+        self.relay.end_turn(self.now, &mut self.out);
+        self.out.begin(&self.relay, &mut SendTally::default());
         while {
             self.items.clear();
-            let more = self.out.fill(self.relay.roster(), &mut self.items);
+            let more = self.out.fill(&self.relay, &mut self.items);
             black_box(&self.items);
             more
         } {}

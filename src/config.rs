@@ -9,12 +9,15 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 // ---- the protocol's own limits ---------------------------------------------
 
 /// Longest line of chat, in bytes, the sender's `name : ` included.
 pub const LINE_BYTES_MAX: usize = 1024;
+/// Longest datagram that the relay sends, in bytes: 1280 - 48, what every IPv6 path takes.
+pub const DATAGRAM_BYTES_MAX: usize = 1232;
 /// Least burst of the byte rate, in bytes: a rate below a line a second must
 /// still let the longest line through.
 pub const BYTE_BURST_MIN: u32 = 1024;
@@ -86,6 +89,67 @@ pub const RECEIVE_MS_PER_TURN: u64 = 50;
 /// How long a blocked flush is retried before its copies are dropped, in ms.
 pub const BLOCKED_DEADLINE_MS: u64 = 100;
 
+// ---- the native protocol's limits --------------------------------------------
+
+/// Silence after which a session ends, in seconds.
+pub const SESSION_IDLE_S: u16 = 60;
+/// How often a silent client says that it is there, in seconds.
+pub const SESSION_KEEPALIVE_S: u16 = 20;
+/// Payload bytes that a session may have unacknowledged.
+pub const SESSION_WINDOW_BYTES: u32 = 256 << 10;
+/// Answers to HELLOs without a valid cookie in one batch: a quarter of it.
+pub const RETRIES_PER_TURN: u32 = INBOX_DATAGRAMS as u32 / 4;
+/// Answers to other versions of the protocol, a second: 20 bytes each.
+pub const VERSION_ANSWERS_PER_S: u32 = 100;
+/// Answers to tickets that nobody has, a second: 20 bytes each.
+pub const NO_SESSION_ANSWERS_PER_S: u32 = 1_000;
+/// How long a session that its client closed is remembered, in ms.
+pub const CLOSED_REMEMBERED_MS: u64 = 15_000;
+/// Slots of the tables of closed sessions: about 40 bytes each.
+pub const CLOSED_REMEMBERED_MAX: usize = 4096;
+/// When a CLOSE is sent, in ms after the session's end.
+pub const CLOSE_AFTER_MS: [u64; 3] = [0, 50, 200];
+/// Sessions whose CLOSE is repeated at one time; others get one. 80 bytes each.
+pub const CLOSING_MAX: usize = 1024;
+/// How long a client is known after its session's end, in ms.
+pub const INSTANCE_REMEMBERED_MS: u64 = 600_000;
+/// Clients without a session that are known at most: about 200 bytes each.
+pub const INSTANCES_REMEMBERED_MAX: usize = 65_536;
+/// How long a session whose port is said to be closed has to speak, in ms.
+pub const PROBE_MS: u64 = 3_000;
+/// Least time between two challenges of a session's new address, in ms.
+pub const PATH_CHALLENGE_EVERY_MS: u64 = 1_000;
+/// Rooms a session may be in: the HEADs of all fit in one datagram.
+pub const ROOMS_PER_SESSION_MAX: usize = 32;
+/// When a room's HEAD is sent, in ms after its last entry.
+pub const HEAD_AFTER_MS: [u64; 2] = [100, 1_000];
+/// Rooms that one call of a deadline serves at most.
+pub const ROOMS_PER_DEADLINE: usize = 256;
+/// Joins, leaves and renames entered in a room at once, and then each second.
+pub const PRESENCE_BURST: u32 = 50;
+/// See [`PRESENCE_BURST`].
+pub const PRESENCE_PER_S: u32 = 1;
+/// Datagrams that answer one NACK at most.
+pub const REPAIRS_PER_NACK: u32 = 64;
+/// Datagrams of repair and feeding in one turn at most.
+pub const REPAIRS_PER_TURN: u32 = 256;
+/// Bytes of repair and feeding, a second and member.
+pub const REPAIR_BYTES_PER_S: u32 = 1 << 20;
+/// How often slow members are fed, in ms.
+pub const FEED_EVERY_MS: u64 = 10;
+/// Least rate at which a slow member is fed, in bytes a second.
+pub const FEED_BYTES_PER_S_MIN: u32 = 8 << 10;
+/// Rate at which a slow member is fed while its own is not known, in bytes a second.
+pub const FEED_BYTES_PER_S_START: u32 = 16 << 10;
+/// A live member that does not report for so long, in ms, while
+/// [`REPORT_MISSED_BYTES`] were sent to it, is live no more.
+pub const REPORT_MISSED_MS: u64 = 3_000;
+/// See [`REPORT_MISSED_MS`].
+pub const REPORT_MISSED_BYTES: u64 = 64 << 10;
+/// Bytes of entries that one turn takes in at most: beyond what a full inbox
+/// can hold, names included.
+pub const ENTRY_BYTES_PER_TURN: usize = 600 << 10;
+
 // ---- bounds of what may be configured --------------------------------------
 
 /// Most peers a relay can be configured for; what `max-peers = 0` means. The
@@ -97,6 +161,10 @@ pub const RATE_PER_S_LARGEST: u32 = 1_000_000_000;
 pub const IDLE_MS_SMALLEST: u64 = 1_000;
 /// Shortest interval of the stats but 0, in ms: printing must not be the load.
 pub const STATS_EVERY_MS_SMALLEST: u64 = 100;
+/// Most sessions a relay can be configured for: 512 MB.
+pub const SESSIONS_MAX_LARGEST: u32 = 1_000_000;
+/// Most rooms a relay can be configured for: they are numbered in 16 bits.
+pub const ROOMS_MAX_LARGEST: u32 = 65_000;
 /// Longest of any configured time, in ms (365 days): fits u64 nanoseconds.
 pub const TIME_MS_LARGEST: u64 = 365 * 24 * 3_600_000;
 /// Smallest socket buffer, in bytes: below it a single datagram is dropped.
@@ -136,6 +204,28 @@ pub const JOINS_PER_S_TOTAL_DEFAULT: u32 = 1_000;
 pub const PREFIX_PEERS_MAX_DEFAULT: u32 = 64;
 /// Join and leave notices a second, before they are merged.
 pub const NOTICES_PER_S_DEFAULT: u32 = 10;
+/// Native sessions at most: at 512 bytes each, 32 MB when full.
+pub const SESSIONS_MAX_DEFAULT: u32 = 65_536;
+/// Native sessions of one prefix (/32, /64), on a network.
+pub const PREFIX_SESSIONS_MAX_DEFAULT: u32 = 256;
+/// Rooms at most: about 64 KiB each, from [`RINGS_BYTES_MAX_DEFAULT`].
+pub const ROOMS_MAX_DEFAULT: u32 = 4_096;
+/// Living rooms created from one prefix (/32, /64), on a network.
+pub const PREFIX_ROOMS_MAX_DEFAULT: u32 = 16;
+/// How long a room outlives its last member, in ms: 10 minutes.
+pub const ROOM_IDLE_MS_DEFAULT: u64 = 600_000;
+/// Members up to which joins, leaves and renames are entered in a room.
+pub const PRESENCE_MEMBERS_MAX_DEFAULT: u32 = 256;
+/// Bytes that a room keeps at most.
+pub const RING_BYTES_MAX_DEFAULT: u32 = 1 << 20;
+/// Messages that a room keeps at most.
+pub const RING_MESSAGES_MAX_DEFAULT: u32 = 4_096;
+/// Bytes that all rooms keep at most. Reserved at the start, used as rooms fill.
+pub const RINGS_BYTES_MAX_DEFAULT: u32 = 256 << 20;
+/// Smallest of [`Limits::ring_bytes_max`]: two pages.
+pub const RING_BYTES_SMALLEST: u32 = 64 << 10;
+/// Smallest of [`Limits::ring_messages_max`]: what is still to be sent is never overwritten.
+pub const RING_MESSAGES_SMALLEST: u32 = 2_048;
 /// Copies of notices a second, before they are suppressed: about 0.13 s of
 /// CPU at 1.3 µs a copy.
 pub const NOTICE_COPIES_PER_S_DEFAULT: u32 = 100_000;
@@ -303,6 +393,58 @@ pub struct Limits {
     pub notice_copies_per_s: u32,
     /// Whether the operator's console is on: the relay then reports what is said.
     pub console: bool,
+    /// Native sessions at most; the tables are taken at the start, at most 512
+    /// bytes a session of one room when full.
+    pub sessions_max: u32,
+    /// Native sessions of one prefix (/32, /64); 0 no limit.
+    pub prefix_sessions_max: u32,
+    /// Rooms at most, the lobby included.
+    pub rooms_max: u32,
+    /// Living rooms created from one prefix (/32, /64); 0 no limit.
+    pub prefix_rooms_max: u32,
+    /// Rooms of one session, at most [`ROOMS_PER_SESSION_MAX`].
+    pub rooms_per_session_max: u32,
+    /// Native members of one room; 0 no limit.
+    pub room_members_max: u32,
+    /// How long a room outlives its last member, in ms.
+    pub room_idle_ms: u64,
+    /// Members up to which joins, leaves and renames are entered in a room.
+    pub presence_members_max: u32,
+    /// Bytes that a room keeps at most, `RING_BYTES_SMALLEST..=RING_BYTES_MAX_DEFAULT`.
+    pub ring_bytes_max: u32,
+    /// Messages that a room keeps at most, from `RING_MESSAGES_SMALLEST` on.
+    pub ring_messages_max: u32,
+    /// Bytes that all rooms keep at most.
+    pub rings_bytes_max: u32,
+    /// What a native client must prove to know; `None`: anyone may come.
+    pub access_key: Option<AccessKey>,
+}
+
+/// A secret shared with those who may come in. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessKey(Vec<u8>);
+
+impl AccessKey {
+    /// Shortest key, in bytes.
+    pub const BYTES_MIN: usize = 16;
+
+    /// The key in a file of these bytes, without its line end; `None` if it is too short.
+    pub fn from_file(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        (bytes.len() >= Self::BYTES_MIN).then(|| Self(bytes.to_vec()))
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("AccessKey(..)")
+    }
 }
 
 impl Limits {
@@ -333,6 +475,18 @@ impl Limits {
             notices_per_s: NOTICES_PER_S_DEFAULT,
             notice_copies_per_s: NOTICE_COPIES_PER_S_DEFAULT,
             console: false,
+            sessions_max: SESSIONS_MAX_DEFAULT,
+            prefix_sessions_max: guarded(PREFIX_SESSIONS_MAX_DEFAULT),
+            rooms_max: ROOMS_MAX_DEFAULT,
+            prefix_rooms_max: guarded(PREFIX_ROOMS_MAX_DEFAULT),
+            rooms_per_session_max: ROOMS_PER_SESSION_MAX as u32,
+            room_members_max: 0,
+            room_idle_ms: ROOM_IDLE_MS_DEFAULT,
+            presence_members_max: PRESENCE_MEMBERS_MAX_DEFAULT,
+            ring_bytes_max: RING_BYTES_MAX_DEFAULT,
+            ring_messages_max: RING_MESSAGES_MAX_DEFAULT,
+            rings_bytes_max: RINGS_BYTES_MAX_DEFAULT,
+            access_key: None,
         }
     }
 }
@@ -357,6 +511,8 @@ pub struct Config {
     pub stats_every_ms: u64,
     /// The least severe event that is logged.
     pub log: LogLevel,
+    /// Where [`Limits::access_key`] was read.
+    pub access_key_file: Option<PathBuf>,
     /// What the core needs to know.
     pub limits: Limits,
 }
@@ -376,6 +532,7 @@ impl Config {
             sndbuf_bytes: SNDBUF_BYTES_DEFAULT,
             stats_every_ms: STATS_EVERY_MS_DEFAULT,
             log: LogLevel::Info,
+            access_key_file: None,
             limits,
         }
     }

@@ -62,6 +62,20 @@ impl Directory {
         self.entries.remove(&remote);
     }
 
+    /// A member is reached at another address.
+    pub fn rekey(&self, from: SocketAddr, to: SocketAddr) {
+        if let Some((_, entry)) = self.entries.remove(&from) {
+            self.entries.insert(to, entry);
+        }
+    }
+
+    /// A member has another name.
+    pub fn rename(&self, remote: SocketAddr, name: Arc<str>) {
+        if let Some(mut entry) = self.entries.get_mut(&remote) {
+            entry.name = name;
+        }
+    }
+
     /// A member has said `lines` lines of `bytes` bytes in all.
     pub fn count(&self, remote: SocketAddr, lines: u64, bytes: u64) {
         if let Some(entry) = self.entries.get(&remote) {

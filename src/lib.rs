@@ -54,8 +54,10 @@
 //! # The tour, in five minutes
 //!
 //! * [`wire`]: bytes to values. [`wire::plain::Text::parse`] says what a
-//!   datagram says, [`wire::plain::answer`] how the relay puts things. The
-//!   protocol's page is its documentation.
+//!   datagram says, [`wire::plain::answer`] how the relay puts things. Of the
+//!   native protocol, [`wire::uplink`] is what a client sends and
+//!   [`wire::downlink`] what a relay does: `parse` and a `Builder` each. The
+//!   protocols' page is its documentation.
 //! * [`relay`]: the state machine. `relay/mod.rs` is its face; `strangers.rs`
 //!   and `members.rs` are the rows of the protocol's table, and what they need
 //!   to know has a file each: `peers` (who is here), `admission` (who may
@@ -85,21 +87,22 @@
 //!
 //! ```
 //! use outcry::batch::{Outbox, Path, SendTally};
-//! use outcry::config::{Config, INBOX_DATAGRAMS, LINE_BYTES_MAX};
+//! use outcry::config::{Config, INBOX_DATAGRAMS, DATAGRAM_BYTES_MAX};
 //! use outcry::relay::Relay;
 //! use outcry::Time;
 //!
 //! let config = Config::default();
 //! let mut relay = Relay::new(&config.limits, config.bind, [7; 32]);
-//! let mut out = Outbox::new(INBOX_DATAGRAMS, LINE_BYTES_MAX);
+//! let mut out = Outbox::new(INBOX_DATAGRAMS, DATAGRAM_BYTES_MAX);
 //! let [alice, bob] = [1001, 1002].map(|port| Path::to(([127, 0, 0, 1], port).into()));
 //! for (from, text) in [(alice, "alice"), (bob, "bob"), (bob, "bob : hi")] {
 //!     relay.handle_datagram(Time::default(), from, text.as_bytes(), &mut out);
 //! }
 //!
 //! let (mut tally, mut items, mut heard) = (SendTally::default(), Vec::with_capacity(100), Vec::new());
-//! out.begin(relay.roster(), &mut tally);
-//! while out.fill(relay.roster(), &mut items) {}
+//! relay.end_turn(Time::default(), &mut out);
+//! out.begin(&relay, &mut tally);
+//! while out.fill(&relay, &mut items) {}
 //! for item in items.drain(..) {
 //!     heard.push((item.to, std::str::from_utf8(&out.arena()[item.range()])?.to_owned()));
 //! }

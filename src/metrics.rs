@@ -29,8 +29,30 @@ drop_reasons! {
     BadSource = "bad_source",
     /// An empty datagram from a stranger.
     Empty = "empty",
-    /// Begins with the native protocol's magic, which this relay does not speak yet.
-    Native = "native",
+    /// Text from the address of a native session.
+    TextFromNative = "text_from_native",
+    /// Native: shorter or longer than its type may be, or without the magic's second byte.
+    NativeSize = "native_size",
+    /// Native: another version.
+    NativeVersion = "native_version",
+    /// Native: a type that nobody sends.
+    NativeType = "native_type",
+    /// Native: a type that only relays send.
+    NativeFromRelay = "native_from_relay",
+    /// Native: a frame runs over the end, or is not what its type says.
+    NativeFrame = "native_frame",
+    /// Native: a HELLO without a good cookie, which was told one.
+    HelloUnproven = "hello_unproven",
+    /// Native: a HELLO without a good cookie, over what a batch answers.
+    HelloFlood = "hello_flood",
+    /// Native: a HELLO without proof that it knows the access key.
+    AccessDenied = "access_denied",
+    /// Native: a ticket that nobody has.
+    NoSession = "no_session",
+    /// Native: of a session that its client closed lately.
+    SessionClosed = "session_closed",
+    /// Native: from another address than the session's, and not newer than what was heard from it.
+    StaleAddress = "stale_address",
     /// Holds a control character other than TAB, CR, LF.
     ControlCharacter = "control_character",
     /// A line of it begins with `[relay]`.
@@ -82,11 +104,11 @@ pub struct Counters {
     pub relayed: u64,
     /// Datagrams that only changed who is here: joins, exits, keep-alives.
     pub control: u64,
-    dropped: [u64; DropReason::ALL.len()],
+    dropped: PerReason<{ DropReason::ALL.len() }>,
     /// Members that joined.
     pub joined: u64,
     /// Members that left, by [`LeaveReason`].
-    left: [u64; LeaveReason::ALL.len()],
+    left: PerReason<{ LeaveReason::ALL.len() }>,
     /// Joins and leaves told to the room, alone or merged.
     pub notices_told: u64,
     /// Joins and leaves told in a notice for several.
@@ -95,42 +117,126 @@ pub struct Counters {
     pub notices_suppressed: u64,
     /// Answers to one address: `[relay] ...`.
     pub answers: u64,
+    /// What the native protocol counts beside that.
+    pub native: NativeCounters,
+}
+
+/// What the native protocol counts, below the level of datagrams.
+///
+/// `messages_in = accepted + void + duplicate + early + refused + slowed`, always.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NativeCounters {
+    /// Sessions that began.
+    pub sessions_begun: u64,
+    /// Sessions that ended.
+    pub sessions_ended: u64,
+    /// Sessions that moved to another address.
+    pub sessions_moved: u64,
+    /// Messages received.
+    pub messages_in: u64,
+    /// Messages that became an entry of their room.
+    pub messages_accepted: u64,
+    /// Numbers that their sender gave up.
+    pub messages_void: u64,
+    /// Messages that came before.
+    pub messages_duplicate: u64,
+    /// Messages that came before one that is still missing.
+    pub messages_early: u64,
+    /// Messages that can never be accepted; their sender is told why.
+    pub messages_refused: u64,
+    /// Messages that came too fast; their sender is told when to send them again.
+    pub messages_slowed: u64,
+    /// Acknowledgements sent.
+    pub acks: u64,
+    /// HEADs sent to rooms.
+    pub heads: u64,
+    /// Requests for what is missing.
+    pub nacks: u64,
+    /// Datagrams sent again, or fed.
+    pub repairs: u64,
+    /// Entries in them.
+    pub entries_repaired: u64,
+    /// Datagrams of repair that were not sent: over what a turn or a member gets.
+    pub repairs_dropped: u64,
+    /// Times that a member was told that something is gone.
+    pub gaps: u64,
+    /// Reports of how members receive.
+    pub reports: u64,
+    /// Members that became too slow to be sent everything at once.
+    pub demoted: u64,
+    /// Members that caught up again.
+    pub promoted: u64,
+    /// Private messages passed on.
+    pub directs: u64,
+    /// Joins, leaves and renames that were not entered.
+    pub presence_suppressed: u64,
+    /// Requests over the rate, or over one list a datagram.
+    pub frames_over_rate: u64,
+    /// Frames about a room that their sender is not in.
+    pub frames_no_room: u64,
+    /// Datagrams sent to one client.
+    pub answers: u64,
+    /// Such datagrams for which a turn had no room.
+    pub answers_dropped: u64,
+    /// Rooms opened.
+    pub rooms_opened: u64,
+    /// Rooms ended.
+    pub rooms_ended: u64,
+}
+
+impl NativeCounters {
+    /// Whether every message in is accounted for.
+    pub fn balances(&self) -> bool {
+        let refused = self.messages_refused + self.messages_slowed;
+        let known = self.messages_duplicate + self.messages_early + self.messages_void;
+        self.messages_in == self.messages_accepted + known + refused
+    }
+}
+
+/// A counter for each of `N` reasons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct PerReason<const N: usize>([u64; N]);
+
+impl<const N: usize> Default for PerReason<N> {
+    fn default() -> Self {
+        Self([0; N])
+    }
 }
 
 impl Counters {
     /// Counts a datagram as dropped.
     pub fn drop(&mut self, reason: DropReason) {
-        self.dropped[reason as usize] += 1;
+        self.dropped.0[reason as usize] += 1;
     }
 
     /// Counts a member as gone.
     pub fn leave(&mut self, reason: LeaveReason) {
-        self.left[reason as usize] += 1;
+        self.left.0[reason as usize] += 1;
     }
 
     /// Datagrams dropped for `reason`.
     pub fn dropped(&self, reason: DropReason) -> u64 {
-        self.dropped[reason as usize]
+        self.dropped.0[reason as usize]
     }
 
     /// Members gone for `reason`.
     pub fn left(&self, reason: LeaveReason) -> u64 {
-        self.left[reason as usize]
+        self.left.0[reason as usize]
     }
 
     /// Datagrams dropped for any reason.
     pub fn dropped_total(&self) -> u64 {
-        self.dropped.iter().sum()
+        self.dropped.0.iter().sum()
     }
 
     /// Members gone for any reason.
     pub fn left_total(&self) -> u64 {
-        self.left.iter().sum()
+        self.left.0.iter().sum()
     }
 
     /// Whether every datagram in is accounted for.
     pub fn balances(&self) -> bool {
-        self.datagrams_in == self.relayed + self.control + self.dropped_total()
+        self.datagrams_in == self.relayed + self.control + self.dropped_total() && self.native.balances()
     }
 }
 
@@ -147,6 +253,8 @@ pub enum LeaveReason {
     Kicked,
     /// It sent back what others had said.
     Mirror,
+    /// Its address, or its client, has another session.
+    Replaced,
     /// The relay stopped.
     Shutdown,
 }
@@ -159,6 +267,7 @@ impl LeaveReason {
         LeaveReason::Unreachable,
         LeaveReason::Kicked,
         LeaveReason::Mirror,
+        LeaveReason::Replaced,
         LeaveReason::Shutdown,
     ];
 
@@ -170,6 +279,7 @@ impl LeaveReason {
             LeaveReason::Unreachable => "unreachable",
             LeaveReason::Kicked => "kicked",
             LeaveReason::Mirror => "mirror",
+            LeaveReason::Replaced => "replaced",
             LeaveReason::Shutdown => "shutdown",
         }
     }

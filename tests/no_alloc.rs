@@ -32,7 +32,7 @@ impl Core {
     fn new(limits: &Limits) -> Self {
         Self {
             relay: Relay::new(limits, addr(OWN), [42; 32]),
-            out: Outbox::new(config::INBOX_DATAGRAMS, config::LINE_BYTES_MAX),
+            out: Outbox::new(config::INBOX_DATAGRAMS, config::DATAGRAM_BYTES_MAX),
             items: Vec::with_capacity(1024),
             tally: SendTally::default(),
             now: Time::new(1_000_000_000, 1_700_000_000),
@@ -46,10 +46,11 @@ impl Core {
     /// Ends the turn: what is due, the flush, the events; `span` passes.
     fn end_turn(&mut self, span: Duration) {
         self.relay.handle_deadline(self.now, &mut self.out);
-        self.out.begin(self.relay.roster(), &mut self.tally);
+        self.relay.end_turn(self.now, &mut self.out);
+        self.out.begin(&self.relay, &mut self.tally);
         let mut more = true;
         while more {
-            more = self.out.fill(self.relay.roster(), &mut self.items);
+            more = self.out.fill(&self.relay, &mut self.items);
             self.tally.sent += self.items.drain(..).map(|item| u64::from(item.segments)).sum::<u64>();
         }
         self.out.clear();

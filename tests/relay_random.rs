@@ -127,6 +127,8 @@ fn limits() -> impl Strategy<Value = Limits> {
             notice_copies_per_s: rates.6,
             mirror_guard,
             console,
+            sessions_max: 64,
+            ..Limits::for_bind(addr(OWN))
         },
     )
 }
@@ -287,7 +289,7 @@ impl World {
             match event {
                 Event::Joined { remote, name, .. } => assert_eq!(self.here.insert(*remote, name.to_string()), None),
                 Event::Left { remote, name, .. } => assert_eq!(self.here.remove(remote).as_deref(), Some(&**name)),
-                Event::Heard { .. } => {}
+                Event::Moved { .. } | Event::Renamed { .. } | Event::Heard { .. } => {}
             }
         }
         self.events_seen = self.bench.events.len();

@@ -2,12 +2,13 @@
 //! not is refused, and nothing ever panics.
 
 mod frames;
+#[path = "../fuzz/targets/mod.rs"]
+mod targets;
 
 use outcry::wire::downlink::{self, Downlink};
 use outcry::wire::handshake::{Hello, NoSession, OtherVersion, Refuse, Retry, Welcome};
-use outcry::wire::header::{DATAGRAM_BYTES_MAX, HELLO_BYTES_MAX, HELLO_BYTES_MIN, Kind, SESSION_BYTES_MIN};
+use outcry::wire::header::{DATAGRAM_BYTES_MAX, HELLO_BYTES_MAX, HELLO_BYTES_MIN, SESSION_BYTES_MIN};
 use outcry::wire::id::*;
-use outcry::wire::plain::Text;
 use outcry::wire::uplink::{self, Session, Uplink};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -53,24 +54,7 @@ fn downlink_frames(datagram: &[u8]) -> Option<Vec<downlink::Frame<'_>>> {
 
 /// Reads it in every way, down to the last byte.
 fn read(datagram: &[u8]) {
-    let _ = (Text::parse(datagram), Kind::parse(datagram), Hello::proven_bytes(datagram));
-    let _ = Session::envelope(datagram);
-    uplink_frames(datagram).into_iter().flatten().for_each(|frame| {
-        if let uplink::Frame::Nack { ranges, .. } = frame {
-            assert_eq!(ranges.iter().count(), ranges.len());
-        }
-    });
-    for frame in downlink_frames(datagram).into_iter().flatten() {
-        match frame {
-            downlink::Frame::Batch(batch) => {
-                assert_eq!(batch.numbered().count(), batch.entries.len());
-                assert!(batch.entries.iter().filter(|entry| entry.presence().is_ok()).count() <= batch.entries.len());
-            }
-            downlink::Frame::Members(members) => assert_eq!(members.iter().count(), members.listing.len()),
-            downlink::Frame::Rooms(rooms) => assert_eq!(rooms.iter().count(), rooms.listing.len()),
-            _ => {}
-        }
-    }
+    targets::ALL.iter().for_each(|(_, target)| target(datagram));
 }
 
 proptest! {

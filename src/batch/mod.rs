@@ -3,15 +3,17 @@
 //! [`Outbox`]. Everything is taken once in `new` and reused: nothing here
 //! grows, knows a protocol or makes a system call.
 
+mod casts;
 mod inbox;
 mod outbox;
 mod roster;
 mod tally;
 mod trains;
 
+pub use casts::Audience;
 pub use inbox::{Datagram, Inbox, SLOT_BYTES};
 pub use outbox::{Item, Outbox, Speaker};
-pub use roster::{MemberIndex, Roster};
+pub use roster::{MemberIndex, RoomIndex, Roster, Rosters};
 pub use tally::{SEND_DROPS, SendDrop, SendTally};
 
 use std::net::{IpAddr, SocketAddr};

@@ -1,13 +1,14 @@
-//! Owns what the core wants sent: a turn's messages to the room, and single
-//! datagrams. Never stores the product of messages and members: it is expanded
+//! Owns what the core wants sent: a turn's messages to the plain room, its
+//! casts to the numbered rooms, and single datagrams. Never stores the product of messages and members: it is expanded
 //! at the flush, receiver by receiver, into [`Item`]s.
 //!
 //! A member that spoke, came or went in this turn is a [`Speaker`]: it does
 //! not get its own messages, nor those from before it came or after it went.
 //! All others are alike, and are served by one straight loop.
 
+use super::casts::{Audience, Casts};
 use super::trains::{Seat, TRAIN_BYTES_MAX, Trains};
-use super::{FRESH, MemberIndex, Path, Roster, SendTally};
+use super::{FRESH, MemberIndex, Path, RoomIndex, Rosters, SendTally};
 use std::ops::Range;
 
 /// Broadcasts that one datagram can cause at most: a merged notice that fell
@@ -17,6 +18,13 @@ const BROADCASTS_PER_DATAGRAM: usize = 3;
 const UNICASTS_PER_DATAGRAM: usize = 2;
 /// What a turn may hold beyond a full inbox: notices and timers.
 const EXTRA: usize = 64;
+/// Messages and single datagrams a turn may hold beyond that: one datagram can
+/// hold many. Whoever records them asks [`Outbox::spare`] first.
+const SPARE: usize = 1024;
+/// Casts of a turn: one or two for each room that heard something.
+const CASTS_MAX: usize = 4096;
+/// Arena bytes for casts, for each datagram received.
+const CAST_BYTES_PER_DATAGRAM: usize = 8 << 10;
 /// Items one [`Outbox::fill`] needs room for: the runs of one whole train.
 const RUNS_MAX: usize = 64;
 
@@ -97,7 +105,7 @@ struct Cursor {
 
 /// A turn's messages and single datagrams, on their way out.
 ///
-/// Memory: about `4 * 1088 * datagrams_max` bytes plus 2 MiB of arena, taken
+/// Memory: about 14 KiB for each of `datagrams_max`, plus 4 MiB of arena, taken
 /// in [`Outbox::new`].
 pub struct Outbox {
     arena: Box<[u8]>,
@@ -105,6 +113,8 @@ pub struct Outbox {
     messages_max: usize,
     unicasts_max: usize,
     trains: Trains,
+    casts: Casts,
+    cast_bytes_max: usize,
     messages: Vec<Message>,
     speakers: Vec<Speaker>,
     /// Unicast bytes are laid from the arena's end downwards.
@@ -125,17 +135,20 @@ impl Outbox {
     /// An outbox for turns of up to `datagrams_max` received datagrams, each
     /// causing messages of up to `message_len_max` bytes.
     pub fn new(datagrams_max: usize, message_len_max: usize) -> Self {
-        let messages_max = datagrams_max * BROADCASTS_PER_DATAGRAM + EXTRA;
-        let unicasts_max = datagrams_max * UNICASTS_PER_DATAGRAM + EXTRA;
+        let messages_max = datagrams_max * BROADCASTS_PER_DATAGRAM + EXTRA + SPARE;
+        let unicasts_max = datagrams_max * UNICASTS_PER_DATAGRAM + EXTRA + SPARE;
+        let cast_bytes_max = datagrams_max * CAST_BYTES_PER_DATAGRAM;
         assert!(messages_max < usize::from(NOBODY), "messages of a turn are numbered in 16 bits");
         assert!(message_len_max <= TRAIN_BYTES_MAX, "a message fits in a datagram");
-        let arena_len = (messages_max + unicasts_max) * message_len_max + (2 << 20);
+        let arena_len = (messages_max + unicasts_max) * message_len_max + cast_bytes_max + (2 << 20);
         Self {
             arena: vec![FRESH; arena_len].into_boxed_slice(),
             message_len_max,
             messages_max,
             unicasts_max,
             trains: Trains::new(messages_max),
+            casts: Casts::new(CASTS_MAX),
+            cast_bytes_max,
             messages: Vec::with_capacity(messages_max),
             speakers: Vec::with_capacity(messages_max + unicasts_max),
             back: arena_len,
@@ -152,7 +165,7 @@ impl Outbox {
 
     /// Whether nothing waits to be sent.
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty() && self.unicasts.is_empty()
+        self.messages.is_empty() && self.unicasts.is_empty() && self.casts.is_empty()
     }
 
     /// Whether one more datagram, command or timer may not find room: flush first.
@@ -160,9 +173,21 @@ impl Outbox {
         self.messages.len() + EXTRA / 2 > self.messages_max || self.unicasts.len() + EXTRA / 2 > self.unicasts_max
     }
 
-    /// Messages to the room in this turn.
+    /// How many messages and single datagrams may be recorded beyond those
+    /// that every datagram of a full inbox has room for.
+    pub fn spare(&self) -> (usize, usize) {
+        let spare = |used: usize| SPARE.saturating_sub(used);
+        (spare(self.messages.len()), spare(self.unicasts.len()))
+    }
+
+    /// How many casts, and bytes of them, may still be recorded.
+    pub fn spare_casts(&self) -> (usize, usize) {
+        (self.casts.spare(), self.cast_bytes_max - self.casts.bytes())
+    }
+
+    /// Messages to the rooms in this turn.
     pub fn messages(&self) -> usize {
-        self.messages.len()
+        self.messages.len() + self.casts.messages()
     }
 
     /// The members that spoke, came or went in this turn.
@@ -170,9 +195,9 @@ impl Outbox {
         &self.speakers
     }
 
-    /// The length of each train of this turn, in messages.
+    /// The length of each train of this turn, in datagrams.
     pub fn train_lengths(&self) -> impl Iterator<Item = u16> {
-        self.trains.as_slice().iter().map(|train| train.segments)
+        self.trains.as_slice().iter().map(|train| train.segments).chain(self.casts.train_lengths())
     }
 
     /// The bytes that items point into.
@@ -210,6 +235,35 @@ impl Outbox {
             start: u32::try_from(self.back).expect("invariant: an arena is smaller than 4 GiB"),
             len: u16::try_from(bytes.len()).expect("invariant: a message is shorter than 64 KiB"),
         });
+    }
+
+    /// Records datagrams to the members of a room, which hold `messages`
+    /// messages together. They lie one every `stride` bytes in `datagrams`,
+    /// `lens` says how long each is; they are sent as one train, the shorter
+    /// ones filled up with zeros.
+    pub fn cast(
+        &mut self,
+        room: RoomIndex,
+        audience: Audience,
+        (datagrams, stride): (&[u8], usize),
+        lens: &[u16],
+        messages: usize,
+    ) {
+        let longest = lens.iter().copied().max().expect("invariant: a cast holds a datagram");
+        let segment_len = usize::from(longest);
+        let bytes = segment_len * lens.len();
+        assert!(!self.flushing && longest > 0, "flushed once a turn");
+        assert!(self.casts.bytes() + bytes <= self.cast_bytes_max, "whoever casts asks for room first");
+        self.back -= bytes;
+        let places = self.arena[self.back..self.back + bytes].chunks_exact_mut(segment_len);
+        for ((place, datagram), len) in places.zip(datagrams.chunks(stride)).zip(lens) {
+            let (used, rest) = place.split_at_mut(usize::from(*len));
+            used.copy_from_slice(&datagram[..used.len()]);
+            rest.fill(0);
+        }
+        let start = u32::try_from(self.back).expect("invariant: an arena is smaller than 4 GiB");
+        let segments = u16::try_from(lens.len()).expect("invariant: a train has at most 64 segments");
+        self.casts.push(room, audience, start, (longest, segments), messages);
     }
 
     /// A member has come: it hears what follows, not what was said before.
@@ -261,8 +315,9 @@ impl Outbox {
     fn record(&mut self, speaker: u16, first: u16, bytes: &[u8]) {
         assert!(!self.flushing && self.messages.len() < self.messages_max, "flushed once a turn");
         assert!(!bytes.is_empty() && bytes.len() <= self.message_len_max, "a message of {} bytes", bytes.len());
-        let owed =
-            (self.messages_max - self.messages.len() + self.unicasts_max - self.unicasts.len()) * self.message_len_max;
+        let owed = (self.messages_max - self.messages.len() + self.unicasts_max - self.unicasts.len())
+            * self.message_len_max
+            + (self.cast_bytes_max - self.casts.bytes());
         let spare = (self.back - self.trains.used()).saturating_sub(owed);
         let seat = self.trains.seat(bytes.len(), first, spare);
         if let Some(author) = self.speakers.get_mut(usize::from(speaker)) {
@@ -274,17 +329,18 @@ impl Outbox {
         self.messages.push(Message { seat, speaker });
     }
 
-    /// Starts the flush to `roster`, unless it is under way: the copies are
+    /// Starts the flush to `rosters`, unless it is under way: the copies are
     /// counted as offered, and nothing may be recorded until [`clear`](Self::clear).
-    pub fn begin(&mut self, roster: &Roster, tally: &mut SendTally) {
+    pub fn begin(&mut self, rosters: &dyn Rosters, tally: &mut SendTally) {
         if self.flushing {
             return;
         }
         self.flushing = true;
         self.cursor = Cursor::default();
         self.plan_order();
-        self.plan_spans(roster.len());
-        tally.offered += self.offered(roster.len());
+        let members = rosters.plain().len();
+        self.plan_spans(members);
+        tally.offered += self.offered(members) + self.casts.begin(rosters);
     }
 
     /// Copies of this turn, from members and messages alone.
@@ -330,9 +386,12 @@ impl Outbox {
 
     /// Puts the next items into `items`, up to its capacity. False when this
     /// was the last of them.
-    pub fn fill(&mut self, roster: &Roster, items: &mut Vec<Item>) -> bool {
+    pub fn fill(&mut self, rosters: &dyn Rosters, items: &mut Vec<Item>) -> bool {
         assert!(self.flushing && items.capacity() > RUNS_MAX, "begun, with room for a train's runs");
-        self.fill_unicasts(items) || self.fill_alike(roster.paths(), items) || self.fill_speakers(items)
+        self.fill_unicasts(items)
+            || self.casts.fill(rosters, self.rotation, items)
+            || self.fill_alike(rosters.plain().paths(), items)
+            || self.fill_speakers(items)
     }
 
     fn fill_unicasts(&mut self, items: &mut Vec<Item>) -> bool {
@@ -412,6 +471,7 @@ impl Outbox {
     /// Ends the turn: forgets everything, keeps the memory.
     pub fn clear(&mut self) {
         self.trains.clear();
+        self.casts.clear();
         self.messages.clear();
         self.speakers.clear();
         self.unicasts.clear();

@@ -1,4 +1,4 @@
-//! Owns the dense list of a room's destinations. Never knows who they are.
+//! Owns the dense lists of the rooms' destinations. Never knows who they are.
 
 use super::Path;
 
@@ -6,15 +6,48 @@ use super::Path;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberIndex(pub u32);
 
+/// A numbered room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoomIndex(pub u16);
+
+/// Where a flush finds the destinations.
+pub trait Rosters {
+    /// The plain room's.
+    fn plain(&self) -> &Roster;
+    /// A numbered room's members that get what is said there as it is said.
+    fn live(&self, room: RoomIndex) -> &Roster;
+    /// A numbered room's other members.
+    fn fed(&self, room: RoomIndex) -> &Roster;
+}
+
+/// One plain room and no others.
+impl Rosters for Roster {
+    fn plain(&self) -> &Roster {
+        self
+    }
+
+    fn live(&self, _: RoomIndex) -> &Roster {
+        &NOBODY
+    }
+
+    fn fed(&self, _: RoomIndex) -> &Roster {
+        &NOBODY
+    }
+}
+
+static NOBODY: Roster = Roster { paths: Vec::new() };
+
 /// The destinations of one room, dense, so that the fan-out is a straight loop.
 ///
-/// Memory: 56 bytes a member of capacity.
+/// Memory: 56 bytes a member of capacity. It grows when a member comes that
+/// was not planned for, never while one is served.
+#[derive(Default)]
 pub struct Roster {
     paths: Vec<Path>,
 }
 
 impl Roster {
-    /// A roster for up to `members_max` destinations, which it never exceeds.
+    /// A roster with room for `members_max` destinations.
     pub fn new(members_max: usize) -> Self {
         Self { paths: Vec::with_capacity(members_max) }
     }
@@ -36,7 +69,6 @@ impl Roster {
 
     /// Adds a destination at the end.
     pub fn push(&mut self, path: Path) -> MemberIndex {
-        assert!(self.paths.len() < self.paths.capacity(), "the relay admits no more than the roster holds");
         self.paths.push(path);
         MemberIndex(u32::try_from(self.paths.len() - 1).expect("invariant: members_max fits in u32"))
     }

@@ -5,8 +5,10 @@
 use super::values::{Bind, Count, Size, Span, Switch, text};
 use clap::{Args, CommandFactory};
 use outcry::config::{
-    BIND_DEFAULT, BUFFER_BYTES_LARGEST, BUFFER_BYTES_SMALLEST, Config, IDLE_MS_SMALLEST, Io, Lang, Limits, LogLevel,
-    PEERS_MAX_LARGEST, PlainPolicy, RATE_PER_S_LARGEST, STATS_EVERY_MS_SMALLEST, TIME_MS_LARGEST,
+    AccessKey, BIND_DEFAULT, BUFFER_BYTES_LARGEST, BUFFER_BYTES_SMALLEST, Config, IDLE_MS_SMALLEST, Io, Lang, Limits,
+    LogLevel, PEERS_MAX_LARGEST, PlainPolicy, RATE_PER_S_LARGEST, RING_BYTES_MAX_DEFAULT, RING_BYTES_SMALLEST,
+    RING_MESSAGES_SMALLEST, ROOMS_MAX_LARGEST, ROOMS_PER_SESSION_MAX, SESSIONS_MAX_LARGEST, STATS_EVERY_MS_SMALLEST,
+    TIME_MS_LARGEST,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -19,6 +21,12 @@ type Rate = Count<RATE_PER_S_LARGEST>;
 type ByteRate = Size<0, RATE_PER_S_LARGEST>;
 type Buffer = Size<BUFFER_BYTES_SMALLEST, BUFFER_BYTES_LARGEST>;
 type Idle = Span<IDLE_MS_SMALLEST, TIME_MS_LARGEST>;
+type Sessions = Count<SESSIONS_MAX_LARGEST>;
+type Rooms = Count<ROOMS_MAX_LARGEST>;
+type RoomsPerSession = Count<{ ROOMS_PER_SESSION_MAX as u32 }>;
+type RingBytes = Size<RING_BYTES_SMALLEST, RING_BYTES_MAX_DEFAULT>;
+type RingsBytes = Size<RING_BYTES_SMALLEST, { u32::MAX }>;
+type RoomIdle = Span<1_000, TIME_MS_LARGEST>;
 type Every = Span<STATS_EVERY_MS_SMALLEST, TIME_MS_LARGEST>;
 
 /// What flags and file say; `None`: nothing.
@@ -89,6 +97,66 @@ pub(super) struct Settings {
     #[arg(long, value_name = "COUNT", help_heading = "Limits")]
     pub(super) notice_copies: Option<Rate>,
 
+    /// File with the key that native members must have, at least 16 random bytes; plain members then
+    /// stay outside [default: none]
+    #[arg(long, value_name = "FILE", help_heading = "Native members")]
+    pub(super) access_key_file: Option<PathBuf>,
+
+    /// Let plain members in beside an access key, which they cannot prove [default: off]
+    #[arg(long, value_name = "on|off", num_args = 0..=1, require_equals = true, default_missing_value = "on")]
+    #[arg(help_heading = "Native members")]
+    #[serde(with = "text")]
+    pub(super) plain_without_key: Option<Switch>,
+
+    /// Native members at most; 0 stands for the largest, 1000000 [default: 65536]
+    #[arg(long, value_name = "COUNT", help_heading = "Native members")]
+    pub(super) max_sessions: Option<Sessions>,
+
+    /// Native members of one prefix (/32 of v4, /64 of v6); 0 no limit [default: 0 on loopback, else
+    /// 256]
+    #[arg(long, value_name = "COUNT", help_heading = "Native members")]
+    pub(super) prefix_sessions: Option<Sessions>,
+
+    /// Rooms at most; 0 stands for the largest, 65000 [default: 4096]
+    #[arg(long, value_name = "COUNT", help_heading = "Rooms")]
+    pub(super) max_rooms: Option<Rooms>,
+
+    /// Living rooms that one prefix (/32 of v4, /64 of v6) has created; 0 no limit [default: 0 on
+    /// loopback, else 16]
+    #[arg(long, value_name = "COUNT", help_heading = "Rooms")]
+    pub(super) prefix_rooms: Option<Rooms>,
+
+    /// Rooms of one member; 0 stands for the largest, 32 [default: 32]
+    #[arg(long, value_name = "COUNT", help_heading = "Rooms")]
+    pub(super) rooms_per_session: Option<RoomsPerSession>,
+
+    /// Native members of one room; 0 no limit [default: 0]
+    #[arg(long, value_name = "COUNT", help_heading = "Rooms")]
+    pub(super) room_members: Option<Sessions>,
+
+    /// How long a room outlives its last member, like 10m [default: 10m]
+    #[arg(long, value_name = "TIME", help_heading = "Rooms")]
+    #[serde(with = "text")]
+    pub(super) room_idle: Option<RoomIdle>,
+
+    /// Members up to which a room is told who comes, goes and is renamed [default: 256]
+    #[arg(long, value_name = "COUNT", help_heading = "Rooms")]
+    pub(super) presence_members: Option<Sessions>,
+
+    /// Messages that a room keeps for repair and for who comes late, from 2048 on [default: 4096]
+    #[arg(long, value_name = "COUNT", help_heading = "Rooms")]
+    pub(super) history: Option<Rate>,
+
+    /// Bytes that a room keeps, like 256K; 1M at most [default: 1M]
+    #[arg(long, value_name = "BYTES", help_heading = "Rooms")]
+    #[serde(with = "text")]
+    pub(super) history_bytes: Option<RingBytes>,
+
+    /// Bytes that all rooms keep; used as they fill [default: 256M]
+    #[arg(long, value_name = "BYTES", help_heading = "Rooms")]
+    #[serde(with = "text")]
+    pub(super) history_bytes_total: Option<RingsBytes>,
+
     /// Receive buffer to ask of the kernel, like 8M [default: 8M]
     #[arg(long, value_name = "BYTES", help_heading = "Kernel")]
     #[serde(with = "text")]
@@ -128,6 +196,17 @@ pub(super) enum SettingsError {
     /// The file cannot be read.
     #[error("cannot read the config file {}: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
+    /// The access key cannot be read.
+    #[error("cannot read the access key file {}: {source}", path.display())]
+    KeyUnreadable { path: PathBuf, source: io::Error },
+    /// The access key can be guessed.
+    #[error("the access key file {} holds less than 16 bytes; `head -c 32 /dev/urandom | base64 > {}` makes a good one", path.display(), path.display())]
+    KeyTooShort { path: PathBuf },
+    /// Plain members would come in without the key.
+    #[error(
+        "--plain {plain} beside --access-key-file lets members in without the key: say --plain-without-key if that is meant"
+    )]
+    PlainBesideKey { plain: PlainPolicy },
     /// The file has an unknown key or a wrong value.
     #[error("config file {}: {}", path.display(), source.to_string().trim_end())]
     Wrong { path: PathBuf, source: toml::de::Error },
@@ -136,7 +215,7 @@ pub(super) enum SettingsError {
 /// The configuration: flags win over the file, the file over the defaults.
 pub(super) fn resolve(flags: Settings, file: Option<&Path>) -> Result<Config, SettingsError> {
     let file = file.map_or(Ok(Settings::default()), Settings::read)?;
-    Ok(flags.or(file).config())
+    flags.or(file).config()
 }
 
 impl Settings {
@@ -168,32 +247,61 @@ impl Settings {
             stats: self.stats.or(other.stats),
             log: self.log.or(other.log),
             console: self.console.or(other.console),
+            access_key_file: self.access_key_file.or(other.access_key_file),
+            plain_without_key: self.plain_without_key.or(other.plain_without_key),
+            max_sessions: self.max_sessions.or(other.max_sessions),
+            prefix_sessions: self.prefix_sessions.or(other.prefix_sessions),
+            max_rooms: self.max_rooms.or(other.max_rooms),
+            prefix_rooms: self.prefix_rooms.or(other.prefix_rooms),
+            rooms_per_session: self.rooms_per_session.or(other.rooms_per_session),
+            room_members: self.room_members.or(other.room_members),
+            room_idle: self.room_idle.or(other.room_idle),
+            presence_members: self.presence_members.or(other.presence_members),
+            history: self.history.or(other.history),
+            history_bytes: self.history_bytes.or(other.history_bytes),
+            history_bytes_total: self.history_bytes_total.or(other.history_bytes_total),
         }
     }
 
     /// The configuration, with defaults where nothing is said. The address
     /// comes first, then the policy: other defaults follow from them.
-    fn config(self) -> Config {
+    fn config(self) -> Result<Config, SettingsError> {
         let bind = self.bind.map_or(BIND_DEFAULT, |bind| bind.0);
-        let defaults = Config::for_limits(bind, self.limits(bind));
-        Config {
+        let access_key = self.access_key_file.as_deref().map(read_key).transpose()?;
+        let plain = self.plain_policy(bind, access_key.is_some())?;
+        let limits = Limits { access_key, ..self.limits(bind, plain) };
+        let defaults = Config::for_limits(bind, limits);
+        Ok(Config {
             bind,
             io: self.io.unwrap_or(defaults.io),
             rcvbuf_bytes: self.rcvbuf.map_or(defaults.rcvbuf_bytes, |size| size.0),
             sndbuf_bytes: self.sndbuf.map_or(defaults.sndbuf_bytes, |size| size.0),
             stats_every_ms: self.stats.map_or(defaults.stats_every_ms, |span| span.0),
             log: self.log.unwrap_or(defaults.log),
+            access_key_file: self.access_key_file,
             limits: defaults.limits,
+        })
+    }
+
+    /// Who may join by plain text: nobody, where that would be a way around the key.
+    fn plain_policy(&self, bind: SocketAddr, has_key: bool) -> Result<PlainPolicy, SettingsError> {
+        let beside = self.plain_without_key.is_some_and(|switch| switch.0);
+        match self.plain {
+            Some(plain) if has_key && !beside && plain != PlainPolicy::Off => {
+                Err(SettingsError::PlainBesideKey { plain })
+            }
+            Some(plain) => Ok(plain),
+            None if has_key && !beside => Ok(PlainPolicy::Off),
+            None => Ok(Limits::for_bind(bind).plain),
         }
     }
 
-    fn limits(&self, bind: SocketAddr) -> Limits {
-        let plain = self.plain.unwrap_or(Limits::for_bind(bind).plain);
+    fn limits(&self, bind: SocketAddr, plain: PlainPolicy) -> Limits {
         let defaults = Limits::for_policy(bind, plain);
         Limits {
             plain,
             lang: self.lang.unwrap_or(defaults.lang),
-            peers_max: self.max_peers.map_or(defaults.peers_max, largest_if_0),
+            peers_max: self.max_peers.map_or(defaults.peers_max, |peers| or_largest(peers.0, PEERS_MAX_LARGEST)),
             idle_ms: self.idle.map_or(defaults.idle_ms, |span| span.0),
             msgs_per_s: self.msg_rate.map_or(defaults.msgs_per_s, |rate| rate.0),
             bytes_per_s: self.byte_rate.map_or(defaults.bytes_per_s, |size| size.0),
@@ -204,12 +312,36 @@ impl Settings {
             notices_per_s: self.notice_rate.map_or(defaults.notices_per_s, |rate| rate.0),
             notice_copies_per_s: self.notice_copies.map_or(defaults.notice_copies_per_s, |rate| rate.0),
             console: self.console.map_or(defaults.console, |switch| switch.0),
+            sessions_max: self
+                .max_sessions
+                .map_or(defaults.sessions_max, |count| or_largest(count.0, SESSIONS_MAX_LARGEST)),
+            prefix_sessions_max: self.prefix_sessions.map_or(defaults.prefix_sessions_max, |count| count.0),
+            rooms_max: self.max_rooms.map_or(defaults.rooms_max, |count| or_largest(count.0, ROOMS_MAX_LARGEST)),
+            prefix_rooms_max: self.prefix_rooms.map_or(defaults.prefix_rooms_max, |count| count.0),
+            rooms_per_session_max: self
+                .rooms_per_session
+                .map_or(defaults.rooms_per_session_max, |count| or_largest(count.0, ROOMS_PER_SESSION_MAX as u32)),
+            room_members_max: self.room_members.map_or(defaults.room_members_max, |count| count.0),
+            room_idle_ms: self.room_idle.map_or(defaults.room_idle_ms, |span| span.0),
+            presence_members_max: self.presence_members.map_or(defaults.presence_members_max, |count| count.0),
+            ring_messages_max: self
+                .history
+                .map_or(defaults.ring_messages_max, |count| count.0.max(RING_MESSAGES_SMALLEST)),
+            ring_bytes_max: self.history_bytes.map_or(defaults.ring_bytes_max, |size| size.0),
+            rings_bytes_max: self.history_bytes_total.map_or(defaults.rings_bytes_max, |size| size.0),
+            access_key: None,
         }
     }
 }
 
-fn largest_if_0(peers: Peers) -> u32 {
-    if peers.0 == 0 { PEERS_MAX_LARGEST } else { peers.0 }
+fn or_largest(count: u32, largest: u32) -> u32 {
+    if count == 0 { largest } else { count }
+}
+
+fn read_key(path: &Path) -> Result<AccessKey, SettingsError> {
+    let unreadable = |source| SettingsError::KeyUnreadable { path: path.to_owned(), source };
+    let bytes = fs::read(path).map_err(unreadable)?;
+    AccessKey::from_file(&bytes).ok_or_else(|| SettingsError::KeyTooShort { path: path.to_owned() })
 }
 
 impl From<&Config> for Settings {
@@ -236,6 +368,19 @@ impl From<&Config> for Settings {
             stats: Some(Span(config.stats_every_ms)),
             log: Some(config.log),
             console: Some(Switch(limits.console)),
+            access_key_file: config.access_key_file.clone(),
+            plain_without_key: Some(Switch(limits.access_key.is_some() && limits.plain != PlainPolicy::Off)),
+            max_sessions: Some(Count(limits.sessions_max)),
+            prefix_sessions: Some(Count(limits.prefix_sessions_max)),
+            max_rooms: Some(Count(limits.rooms_max)),
+            prefix_rooms: Some(Count(limits.prefix_rooms_max)),
+            rooms_per_session: Some(Count(limits.rooms_per_session_max)),
+            room_members: Some(Count(limits.room_members_max)),
+            room_idle: Some(Span(limits.room_idle_ms)),
+            presence_members: Some(Count(limits.presence_members_max)),
+            history: Some(Count(limits.ring_messages_max)),
+            history_bytes: Some(Size(limits.ring_bytes_max)),
+            history_bytes_total: Some(Size(limits.rings_bytes_max)),
         }
     }
 }
@@ -270,27 +415,27 @@ mod tests {
     #[test]
     fn flags_win_over_the_file_and_the_file_over_defaults() {
         let flags = file("max-peers = 10\nidle = '0'");
-        let config = flags.or(file("max-peers = 20\nlang = 'en'")).config();
+        let config = flags.or(file("max-peers = 20\nlang = 'en'")).config().unwrap();
         assert_eq!((config.limits.peers_max, config.limits.lang, config.limits.idle_ms), (10, Lang::En, 0));
         assert_eq!(config.bind, BIND_DEFAULT);
     }
 
     #[test]
     fn nothing_said_is_the_default() {
-        assert_eq!(Settings::default().config(), Config::default());
+        assert_eq!(Settings::default().config().unwrap(), Config::default());
     }
 
     #[test]
     fn defaults_follow_address_and_policy() {
-        let config = file("bind = '0.0.0.0:9999'\nplain = 'open'").config();
+        let config = file("bind = '0.0.0.0:9999'\nplain = 'open'").config().unwrap();
         assert_eq!((config.limits.idle_ms, config.limits.msgs_per_s), (300_000, 20));
-        let config = file("bind = '0.0.0.0:9999'\nmsg-rate = 0").config();
+        let config = file("bind = '0.0.0.0:9999'\nmsg-rate = 0").config().unwrap();
         assert_eq!((config.limits.plain, config.limits.msgs_per_s), (PlainPolicy::Challenge, 0));
     }
 
     #[test]
     fn no_limit_of_peers_is_the_largest() {
-        assert_eq!(file("max-peers = 0").config().limits.peers_max, PEERS_MAX_LARGEST);
+        assert_eq!(file("max-peers = 0").config().unwrap().limits.peers_max, PEERS_MAX_LARGEST);
     }
 
     #[test]
@@ -305,7 +450,23 @@ mod tests {
         let limits = Limits { idle_ms: 0, bytes_per_s: 1025, console: true, ..Limits::for_bind(bind) };
         let config = Config { stats_every_ms: 1500, ..Config::for_limits(bind, limits) };
         let text = print(&config).unwrap();
-        assert_eq!(file(&text).config(), config, "{text}");
+        assert_eq!(file(&text).config().unwrap(), config, "{text}");
         assert_eq!(text.lines().filter(|line| line.starts_with("# ")).count(), text.lines().count() / 2, "{text}");
+    }
+
+    #[test]
+    fn a_key_keeps_plain_members_out_unless_that_is_meant() {
+        let path = std::env::temp_dir().join(format!("outcry-key-{}", std::process::id()));
+        fs::write(&path, "0123456789abcdef\n").unwrap();
+        let with = |more: &str| file(&format!("access-key-file = {path:?}\n{more}")).config();
+        let config = with("").unwrap();
+        assert_eq!(config.limits.plain, PlainPolicy::Off);
+        assert_eq!(config.limits.access_key.as_ref().unwrap().as_bytes(), b"0123456789abcdef");
+        assert_eq!(file(&print(&config).unwrap()).config().unwrap(), config);
+        assert!(with("plain = 'open'").unwrap_err().to_string().contains("--plain-without-key"));
+        assert_eq!(with("plain = 'open'\nplain-without-key = true").unwrap().limits.plain, PlainPolicy::Open);
+        fs::write(&path, "short\n").unwrap();
+        assert!(with("").unwrap_err().to_string().contains("less than 16 bytes"));
+        fs::remove_file(&path).unwrap();
     }
 }

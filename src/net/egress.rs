@@ -18,7 +18,7 @@ use super::gso::Gso;
 use super::kernel::{ITEMS_MAX, Kernel};
 use super::unreachable::Unreachable;
 use crate::Time;
-use crate::batch::{Item, Outbox, Roster, SendDrop, SendTally};
+use crate::batch::{Item, Outbox, Rosters, SendDrop, SendTally};
 use std::mem;
 
 /// How a flush ended.
@@ -169,13 +169,13 @@ impl Egress {
         kernel: &mut K,
         now: Time,
         outbox: &mut Outbox,
-        roster: &Roster,
+        rosters: &dyn Rosters,
         tally: &mut SendTally,
     ) -> Flushed {
-        self.begin(outbox, roster, tally);
+        self.begin(outbox, rosters, tally);
         self.gso.expire(now);
         self.patience = PATIENCE;
-        while self.refill(outbox, roster) {
+        while self.refill(outbox, rosters) {
             let window = self.window;
             let offered = self.head().waiting_up_to(window);
             let (count, result) = (offered.len(), kernel.send(outbox.arena(), offered));
@@ -196,8 +196,8 @@ impl Egress {
     }
 
     /// Drops what is left of `outbox`.
-    pub(super) fn abandon(&mut self, outbox: &mut Outbox, roster: &Roster, tally: &mut SendTally) {
-        self.begin(outbox, roster, tally);
+    pub(super) fn abandon(&mut self, outbox: &mut Outbox, rosters: &dyn Rosters, tally: &mut SendTally) {
+        self.begin(outbox, rosters, tally);
         self.refusal = None;
         self.attempts = Attempts::default();
         for queue in [&mut self.resend, &mut self.items, &mut self.staged] {
@@ -205,19 +205,19 @@ impl Egress {
             queue.clear();
         }
         while self.more {
-            self.more = outbox.fill(roster, &mut self.staged.items);
+            self.more = outbox.fill(rosters, &mut self.staged.items);
             tally.drop(SendDrop::Blocked, copies(self.staged.waiting()));
             self.staged.clear();
         }
     }
 
-    fn begin(&mut self, outbox: &mut Outbox, roster: &Roster, tally: &mut SendTally) {
+    fn begin(&mut self, outbox: &mut Outbox, rosters: &dyn Rosters, tally: &mut SendTally) {
         if outbox.is_flushing() {
             return;
         }
         let idle = self.resend.is_empty() && self.items.is_empty() && self.staged.is_empty();
         assert!(idle, "an outbox is cleared only after Done or abandon");
-        outbox.begin(roster, tally);
+        outbox.begin(rosters, tally);
         self.more = true;
     }
 
@@ -227,14 +227,14 @@ impl Egress {
     }
 
     /// Makes sure that something is at the head; false when all is dealt with.
-    fn refill(&mut self, outbox: &mut Outbox, roster: &Roster) -> bool {
+    fn refill(&mut self, outbox: &mut Outbox, rosters: &dyn Rosters) -> bool {
         while self.head().is_empty() {
             if self.staged.is_empty() {
                 if !self.more {
                     return false;
                 }
                 self.staged.clear();
-                self.more = outbox.fill(roster, &mut self.staged.items);
+                self.more = outbox.fill(rosters, &mut self.staged.items);
             }
             self.items.clear();
             if self.gso.is_on_everywhere() {

@@ -10,7 +10,7 @@ use super::sys::addr::{Family, canonical};
 use super::sys::linux::{self, Linux};
 use super::sys::portable::Portable;
 use crate::Time;
-use crate::batch::{Inbox, Item, Outbox, Roster, SendTally};
+use crate::batch::{Inbox, Item, Outbox, Rosters, SendTally};
 use mio::event::Source;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
@@ -132,21 +132,21 @@ impl Socket {
         received(self.backend.receive(inbox))
     }
 
-    /// Sends what is in `outbox` to `roster`, or goes on where the last flush
+    /// Sends what is in `outbox` to `rosters`, or goes on where the last flush
     /// was blocked. After [`Flushed::Done`] every copy is sent or dropped, and
     /// counted as such in `tally`; clearing the outbox is the caller's.
-    pub fn flush(&mut self, now: Time, outbox: &mut Outbox, roster: &Roster, tally: &mut SendTally) -> Flushed {
+    pub fn flush(&mut self, now: Time, outbox: &mut Outbox, rosters: &dyn Rosters, tally: &mut SendTally) -> Flushed {
         #[cfg(test)]
         if (self.is_clogged)() {
-            return self.egress.flush(&mut Clogged, now, outbox, roster, tally);
+            return self.egress.flush(&mut Clogged, now, outbox, rosters, tally);
         }
-        self.egress.flush(&mut self.backend, now, outbox, roster, tally)
+        self.egress.flush(&mut self.backend, now, outbox, rosters, tally)
     }
 
     /// Drops what a blocked flush has left, counted as
     /// [`SendDrop::Blocked`](crate::batch::SendDrop::Blocked).
-    pub fn abandon(&mut self, outbox: &mut Outbox, roster: &Roster, tally: &mut SendTally) {
-        self.egress.abandon(outbox, roster, tally);
+    pub fn abandon(&mut self, outbox: &mut Outbox, rosters: &dyn Rosters, tally: &mut SendTally) {
+        self.egress.abandon(outbox, rosters, tally);
     }
 
     /// Reads the error queue; [`next_unreachable`](Self::next_unreachable)

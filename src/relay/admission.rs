@@ -50,6 +50,7 @@ pub(super) struct Admission {
     prefix_joins: RecentTable<Prefix, Bucket>,
     total_joins: Bucket,
     members_by_prefix: HashMap<Prefix, u32, SeededHash>,
+    sessions_by_prefix: HashMap<Prefix, u32, SeededHash>,
     challenge: Challenge,
     challenged: RecentTable<SocketAddr, u32>,
     challenges_total: Bucket,
@@ -64,6 +65,7 @@ impl Admission {
             prefix_joins: RecentTable::new(config::JOIN_PREFIXES_MAX, hash),
             total_joins: Bucket::default(),
             members_by_prefix: HashMap::with_capacity_and_hasher(prefixes, hash),
+            sessions_by_prefix: HashMap::with_hasher(hash),
             challenge: Challenge::new(seed),
             challenged: RecentTable::new(config::CHALLENGE_ADDRESSES_MAX, hash),
             challenges_total: Bucket::default(),
@@ -122,6 +124,29 @@ impl Admission {
         if limits.prefix_peers_max != 0 && of_prefix >= limits.prefix_peers_max {
             return Err(DropReason::PrefixFull);
         }
+        self.take_join(limits, prefix, now)
+    }
+
+    /// The same for one more native session beside `sessions`.
+    pub(super) fn admit_session(
+        &mut self,
+        limits: &Limits,
+        remote: SocketAddr,
+        sessions: usize,
+        now: Time,
+    ) -> Result<(), DropReason> {
+        let prefix = Prefix::of(remote.ip());
+        let of_prefix = self.sessions_by_prefix.get(&prefix).copied().unwrap_or(0);
+        if sessions >= limits.sessions_max as usize {
+            return Err(DropReason::PeersFull);
+        }
+        if limits.prefix_sessions_max != 0 && of_prefix >= limits.prefix_sessions_max {
+            return Err(DropReason::PrefixFull);
+        }
+        self.take_join(limits, prefix, now)
+    }
+
+    fn take_join(&mut self, limits: &Limits, prefix: Prefix, now: Time) -> Result<(), DropReason> {
         if !self.total_joins.has(Rate::per_second(limits.joins_per_s_total, 0), 1, now) {
             return Err(DropReason::TotalJoinRate);
         }
@@ -153,12 +178,28 @@ impl Admission {
 
     /// A member has gone.
     pub(super) fn left(&mut self, remote: SocketAddr) {
-        let prefix = Prefix::of(remote.ip());
-        if let Some(members) = self.members_by_prefix.get_mut(&prefix) {
-            *members -= 1;
-            if *members == 0 {
-                self.members_by_prefix.remove(&prefix);
-            }
+        forget_one(&mut self.members_by_prefix, remote);
+    }
+
+    /// A session has begun.
+    pub(super) fn session_began(&mut self, limits: &Limits, remote: SocketAddr) {
+        if limits.prefix_sessions_max != 0 {
+            *self.sessions_by_prefix.entry(Prefix::of(remote.ip())).or_insert(0) += 1;
+        }
+    }
+
+    /// A session has ended.
+    pub(super) fn session_ended(&mut self, remote: SocketAddr) {
+        forget_one(&mut self.sessions_by_prefix, remote);
+    }
+}
+
+fn forget_one(by_prefix: &mut HashMap<Prefix, u32, SeededHash>, remote: SocketAddr) {
+    let prefix = Prefix::of(remote.ip());
+    if let Some(count) = by_prefix.get_mut(&prefix) {
+        *count -= 1;
+        if *count == 0 {
+            by_prefix.remove(&prefix);
         }
     }
 }

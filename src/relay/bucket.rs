@@ -48,6 +48,15 @@ impl Bucket {
         has
     }
 
+    /// In how many ms `cost` tokens will be there.
+    pub(super) fn wait_ms(&self, rate: Rate, cost: u32, now: Time) -> u64 {
+        if rate.per_s == 0 {
+            return 0;
+        }
+        let over = (self.after(rate, cost, now) - now.nanos()).saturating_sub(rate.span_nanos(rate.burst.max(cost)));
+        over.div_ceil(1_000_000)
+    }
+
     fn after(&self, rate: Rate, cost: u32, now: Time) -> u64 {
         self.full_at.max(now.nanos()).saturating_add(rate.span_nanos(cost))
     }

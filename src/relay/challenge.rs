@@ -1,10 +1,11 @@
 //! Owns the code that proves a plain peer's address: stateless, a keyed hash
 //! of address and time slot. Never stores whom it was told.
 
+use super::cookie::address_bytes;
 use crate::Time;
 use crate::config;
 use crate::wire::plain::CODE_LEN;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// 32 characters that cannot be taken for one another: no 0 and O, no 1 and I.
 const ALPHABET: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
@@ -36,12 +37,8 @@ impl Challenge {
     }
 
     fn code_in_slot(&self, remote: SocketAddr, slot: u64) -> Code {
-        let ip = match remote.ip() {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-            IpAddr::V6(v6) => v6,
-        };
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        hasher.update(&ip.octets()).update(&remote.port().to_le_bytes()).update(&slot.to_le_bytes());
+        hasher.update(&address_bytes(remote)).update(&slot.to_le_bytes());
         let digest = hasher.finalize();
         let mut bits = digest.as_bytes()[..CODE_LEN].iter();
         Code(std::array::from_fn(|_| ALPHABET[usize::from(bits.next().map_or(0, |byte| byte & 31))]))

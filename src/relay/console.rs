@@ -3,12 +3,14 @@
 //! answered; nothing is kept while the console is off.
 
 use super::hash::SeededHash;
+use super::native::Ending;
 use super::recent::RecentTable;
 use super::{Command, Event, Outcome, Relay, Target};
 use crate::Time;
 use crate::batch::{Outbox, Path};
 use crate::config;
 use crate::metrics::LeaveReason;
+use crate::wire::header::Code;
 use crate::wire::plain::{self, Answer};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,7 +46,7 @@ impl Relay {
             Command::To(_, line) if !is_sendable(&line) => Outcome::BadLength,
             Command::Say(line) => match self.only_peer(now) {
                 Some(path) => send_raw(path, &line, out),
-                None => self.say_to_all(&line, out),
+                None => self.say_to_all(now, &line, out),
             },
             Command::To(target, line) => match self.path_of(now, &target) {
                 Some(path) => send_raw(path, &line, out),
@@ -61,7 +63,7 @@ impl Relay {
         let strangers = strangers.filter(|(remote, _)| self.peers.find(**remote).is_none()).map(|(_, path)| path);
         let mut peers = self.peers.roster().paths().iter().chain(strangers);
         let only = peers.next().copied();
-        only.filter(|_| peers.next().is_none())
+        only.filter(|_| peers.next().is_none() && self.native.sessions.len() == 0)
     }
 
     fn path_of(&mut self, now: Time, target: &Target) -> Option<Path> {
@@ -76,16 +78,18 @@ impl Relay {
         }
     }
 
-    fn say_to_all(&mut self, line: &str, out: &mut Outbox) -> Outcome {
-        if self.peers.len() == 0 {
+    fn say_to_all(&mut self, now: Time, line: &str, out: &mut Outbox) -> Outcome {
+        if self.members() == 0 {
             return Outcome::NobodyHere;
         }
         // With what the relay puts before it: nothing is cut in silence.
         if line.len() + plain::RELAY_PREFIX.len() + 1 > config::LINE_BYTES_MAX {
             return Outcome::BadLength;
         }
-        out.announce(None, plain::answer(self.lang, Answer::Operator(line)).as_bytes());
-        Outcome::SentToAll(self.peers.len())
+        let line = plain::answer(self.lang, Answer::Operator(line));
+        out.announce(None, line.as_bytes());
+        self.enter_relay_line(now, line.as_bytes(), out);
+        Outcome::SentToAll(self.members())
     }
 
     fn kick(&mut self, now: Time, target: &Target, out: &mut Outbox) -> Outcome {
@@ -93,10 +97,23 @@ impl Relay {
             Target::Address(remote) => self.peers.find(*remote),
             Target::Name(name) => self.peers.find_name(name),
         };
-        let Some(index) = member else { return Outcome::NoSuch };
+        let Some(index) = member else { return self.kick_session(now, target, out) };
         let remote = self.peers.path(index).remote;
         self.admission.refuse(remote, now);
         self.dismiss(now, index, LeaveReason::Kicked, Answer::Kicked, out);
+        Outcome::Kicked(remote)
+    }
+
+    fn kick_session(&mut self, now: Time, target: &Target, out: &mut Outbox) -> Outcome {
+        let session = match target {
+            Target::Address(remote) => self.native.sessions.find_address(*remote),
+            Target::Name(name) => self.native.sessions.find_name(name),
+        };
+        let Some(index) = session else { return Outcome::NoSuch };
+        let remote = self.native.sessions.session(index).path.remote;
+        self.admission.refuse(remote, now);
+        self.renew_tags(index);
+        self.end_session(now, index, Ending::told(LeaveReason::Kicked, Code::Kicked), out);
         Outcome::Kicked(remote)
     }
 
@@ -107,6 +124,7 @@ impl Relay {
             let (remote, name) = (path.remote, Arc::clone(&peer.name));
             self.events.push_back(Event::Left { remote, name, reason: LeaveReason::Shutdown });
         }
+        self.shut_some_sessions(out);
         Outcome::ShutDown
     }
 }

@@ -25,6 +25,20 @@ pub enum Event {
         /// Why.
         reason: LeaveReason,
     },
+    /// A native member is reached at another address.
+    Moved {
+        /// Its former address.
+        from: SocketAddr,
+        /// Its address.
+        to: SocketAddr,
+    },
+    /// A native member has another name.
+    Renamed {
+        /// Its address.
+        remote: SocketAddr,
+        /// Its name.
+        name: Arc<str>,
+    },
     /// Somebody, member or not, sent a text. Only while the console is on.
     Heard {
         /// Its address.

@@ -34,7 +34,8 @@ impl Relay {
                 Verdict::Dropped(DropReason::Mirror)
             }
             Text::Empty => Verdict::Control,
-            Text::Native => Verdict::Dropped(DropReason::Native),
+            // Taken before: whatever begins with the magic is never text.
+            Text::Native => Verdict::Dropped(DropReason::NativeSize),
             Text::ControlCharacter => Verdict::Dropped(DropReason::ControlCharacter),
             Text::NotUtf8 => {
                 self.explain(now, index, Answer::NotUtf8, out);
@@ -52,6 +53,7 @@ impl Relay {
         }
         let path = self.peers.path(index);
         out.say(index, path, bytes);
+        self.enter_plain_line(now, index, bytes, out);
         if self.limits.mirror_guard {
             self.mirror.relayed(self.mirror.text(bytes), self.origin(path), now);
         }
@@ -80,12 +82,14 @@ impl Relay {
     }
 
     pub(super) fn join(&mut self, now: Time, path: Path, name: Name, out: &mut Outbox) {
-        let name = self.peers.free_name(name);
-        let index = self.peers.insert(path, name, now);
+        let name = self.free_name(name);
+        let member = self.native.fresh_plain();
+        let index = self.peers.insert(path, name, member, now);
         out.arrived(index, path);
         self.admission.joined(&self.limits, path.remote);
         self.counters.joined += 1;
         self.notify(now, Change::Joined, &name, Some((index, path)), out);
+        self.enter_plain_join(now, index, out);
         let name = Arc::clone(&self.peers.peer(index).name);
         self.events.push_back(Event::Joined { remote: path.remote, name, unix_s: now.unix_s() });
     }
@@ -98,6 +102,7 @@ impl Relay {
         self.counters.leave(reason);
         let name = Name::parse(&peer.name).expect("invariant: a member's name is a name");
         self.notify(now, Change::Left, &name, None, out);
+        self.enter_plain_leave(now, (peer.member, &peer.name, peer.entered_at), reason, out);
         self.events.push_back(Event::Left { remote: path.remote, name: peer.name, reason });
     }
 
@@ -115,7 +120,14 @@ impl Relay {
         self.answer(path, answer, out);
     }
 
-    fn notify(&mut self, now: Time, change: Change, name: &Name, about: Option<(MemberIndex, Path)>, out: &mut Outbox) {
+    pub(super) fn notify(
+        &mut self,
+        now: Time,
+        change: Change,
+        name: &Name,
+        about: Option<(MemberIndex, Path)>,
+        out: &mut Outbox,
+    ) {
         let members = self.peers.len();
         let mut room = Room { members, mirror: &mut self.mirror, counters: &mut self.counters, out };
         self.notices.change(now, change, name, about, &mut room);

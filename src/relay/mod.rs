@@ -10,14 +10,20 @@ mod admission;
 mod bucket;
 mod challenge;
 mod console;
+mod cookie;
 mod event;
 mod hash;
+mod history;
 mod members;
 mod mirror;
+mod names;
+mod native;
 mod notices;
+mod order;
 mod peers;
 mod recent;
 mod strangers;
+mod timers;
 
 pub use event::{Command, Event, Outcome, Target};
 
@@ -31,6 +37,8 @@ use bucket::Rate;
 use console::Console;
 use hash::SeededHash;
 use mirror::MirrorGuard;
+use names::Names;
+use native::Native;
 use notices::{Notices, Room};
 use peers::Peers;
 use std::collections::VecDeque;
@@ -60,6 +68,8 @@ pub struct Relay {
     peers: Peers,
     admission: Admission,
     notices: Notices,
+    names: Names,
+    native: Native,
     mirror: MirrorGuard,
     hash: SeededHash,
     console: Option<Console>,
@@ -95,6 +105,8 @@ impl Relay {
             peers: Peers::new(limits.peers_max, hash),
             admission: Admission::new(limits, &seed, hash),
             notices: Notices::new(lang, limits.notices_per_s, limits.notice_copies_per_s),
+            names: Names::new(hash),
+            native: Native::new(limits, &seed, hash),
             mirror: MirrorGuard::new(hash),
             hash,
             console: limits.console.then(|| Console::new(limits.idle_ms, hash)),
@@ -133,6 +145,17 @@ impl Relay {
     fn hear(&mut self, now: Time, path: Path, bytes: &[u8], out: &mut Outbox) -> Verdict {
         let text = Text::parse(bytes);
         let member = self.peers.find(path.remote);
+        if text == Text::Native {
+            // Of a plain member: it was heard, and this was no echo.
+            if let Some(index) = member {
+                self.peers.touch(index, path, now);
+                self.peers.peer_mut(index).echoes = 0;
+            }
+            return self.hear_native(now, path, bytes, out);
+        }
+        if member.is_none() && self.native.sessions.find_address(path.remote).is_some() {
+            return Verdict::Dropped(DropReason::TextFromNative);
+        }
         if let Some(console) = &mut self.console
             && matches!(text, Text::Bare(_) | Text::Line { .. } | Text::Exit)
         {
@@ -150,7 +173,7 @@ impl Relay {
     /// One such report can be forged, so it takes several, some time apart,
     /// with nothing heard in between.
     pub fn handle_unreachable(&mut self, now: Time, remote: SocketAddr, out: &mut Outbox) {
-        let Some(index) = self.peers.find(remote) else { return };
+        let Some(index) = self.peers.find(remote) else { return self.probe(now, remote, out) };
         let peer = self.peers.peer_mut(index);
         if peer.unreachables == 0 {
             peer.unreachable_since_ns = now.nanos();
@@ -165,6 +188,7 @@ impl Relay {
     /// Does what has become due. What does not fit in one turn stays due.
     pub fn handle_deadline(&mut self, now: Time, out: &mut Outbox) {
         self.handle_silence(now, out);
+        self.handle_native_deadline(now, out);
         let peers = &self.peers;
         let member_at = |remote| peers.find(remote).map(|index| (index, peers.path(index)));
         let mut room = Room { members: peers.len(), mirror: &mut self.mirror, counters: &mut self.counters, out };
@@ -173,7 +197,7 @@ impl Relay {
 
     /// When [`handle_deadline`](Self::handle_deadline) is to be called next. O(1).
     pub fn next_deadline(&self) -> Option<Time> {
-        let due = [self.notices.next_deadline(), self.next_warning(), self.next_expiry()];
+        let due = [self.notices.next_deadline(), self.next_warning(), self.next_expiry(), self.next_native_deadline()];
         due.into_iter().flatten().min()
     }
 
@@ -187,14 +211,24 @@ impl Relay {
         &self.counters
     }
 
-    /// The room's destinations, for the flush.
+    /// The plain members' ways.
     pub fn roster(&self) -> &Roster {
         self.peers.roster()
     }
 
-    /// Members now.
+    /// Members now, plain and native.
     pub fn members(&self) -> usize {
-        self.peers.len()
+        self.peers.len() + self.native.sessions.len()
+    }
+
+    /// Native members now.
+    pub fn sessions(&self) -> usize {
+        self.native.sessions.len()
+    }
+
+    /// Rooms now.
+    pub fn rooms(&self) -> usize {
+        self.native.rooms.len()
     }
 
     /// Sends one `[relay] ...` line to one address.

@@ -6,25 +6,24 @@
 
 use super::bucket::Bucket;
 use super::hash::SeededHash;
+use super::order::{Links, List};
 use crate::Time;
 use crate::batch::{MemberIndex, Path, Roster};
+use crate::wire::id::MemberId;
 use crate::wire::plain::Name;
 use hashbrown::HashTable;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-const NONE: u32 = u32::MAX;
-/// Numbers that are tried one by one before the remembered one: what has
-/// become free is taken again.
-const NUMBERS_TRIED: u32 = 8;
-const HINTS: usize = 1024;
-/// 16, 32, 64, ... 2^31: where to look for a free number when the hint was lost.
-const FAR_FIRST: u32 = 16;
-const FAR_STEPS: u32 = FAR_FIRST.leading_zeros() + 1;
-
 /// A plain member.
 pub(super) struct Peer {
     pub(super) name: Arc<str>,
+    /// By which native members know it.
+    pub(super) member: MemberId,
+    /// The lobby's newest entry that says its name, and the newest that it
+    /// caused: the low 32 bits of their numbers; 0: none.
+    pub(super) named_at: u32,
+    pub(super) entered_at: u32,
     pub(super) messages: Bucket,
     pub(super) bytes: Bucket,
     /// How often it is told why a line was dropped.
@@ -36,23 +35,13 @@ pub(super) struct Peer {
     /// Datagrams in a row that were echoes.
     pub(super) echoes: u8,
     warned: bool,
-    previous: u32,
-    next: u32,
-}
-
-/// Members in the order in which they were heard, longest silent first: a
-/// list threaded through the peers.
-#[derive(Clone, Copy)]
-struct SilenceList {
-    first: u32,
-    last: u32,
 }
 
 const _: () = assert!(size_of::<Peer>() <= 72, "the memory that the doc of Peers names");
 
 /// All plain members.
 ///
-/// Memory: at most 72 bytes a peer, 56 in the roster, 10 in each of two
+/// Memory: at most 72 bytes a peer, 8 in the links, 56 in the roster, 10 in each of two
 /// tables, and the name; room for `peers_max` is taken in [`Peers::new`].
 pub(super) struct Peers {
     roster: Roster,
@@ -60,10 +49,10 @@ pub(super) struct Peers {
     by_address: HashTable<u32>,
     by_name: HashTable<u32>,
     hash: SeededHash,
-    /// Not warned of their silence yet, and warned.
-    silence: [SilenceList; 2],
-    /// The next number worth trying for a name that many want, by its hash.
-    hints: Box<[(u64, u32)]>,
+    /// Those not warned of their silence yet, and those warned: in the order
+    /// in which they were heard, longest silent first.
+    silence: [List; 2],
+    links: Links,
 }
 
 impl Peers {
@@ -75,8 +64,8 @@ impl Peers {
             by_address: HashTable::with_capacity(capacity),
             by_name: HashTable::with_capacity(capacity),
             hash,
-            silence: [SilenceList { first: NONE, last: NONE }; 2],
-            hints: vec![(0, 0); HINTS].into_boxed_slice(),
+            silence: [List::EMPTY; 2],
+            links: Links::new(capacity),
         }
     }
 
@@ -118,33 +107,14 @@ impl Peers {
         found.map(|&at| MemberIndex(at))
     }
 
-    /// `name`, or with a number behind it if another bears it.
-    pub(super) fn free_name(&mut self, name: Name) -> Name {
-        if self.find_name(name.as_str()).is_none() {
-            return name;
-        }
-        let key = self.hash.of(name.as_str());
-        let hint = self.hints[key as usize % HINTS];
-        let hinted = if hint.0 == key { hint.1 } else { 2 };
-        let number = self.free_number(name, hinted);
-        self.hints[key as usize % HINTS] = (key, number.max(hinted).saturating_add(1));
-        name.numbered(number)
-    }
-
-    /// The lowest free number from 2 on, near its beginning; else one not far from `hinted`.
-    fn free_number(&self, name: Name, hinted: u32) -> u32 {
-        let is_free = |number: &u32| self.find_name(name.numbered(*number).as_str()).is_none();
-        let near = (2..2 + NUMBERS_TRIED).find(is_free);
-        let hinted = || (hinted..hinted.saturating_add(NUMBERS_TRIED)).find(is_free);
-        let far = || (0..FAR_STEPS).map(|doubling| FAR_FIRST << doubling).find(is_free);
-        near.or_else(hinted).or_else(far).unwrap_or_else(|| (2..).find(is_free).unwrap_or(u32::MAX))
-    }
-
     /// Adds a member that is neither here nor has a name that is taken.
-    pub(super) fn insert(&mut self, path: Path, name: Name, now: Time) -> MemberIndex {
+    pub(super) fn insert(&mut self, path: Path, name: Name, member: MemberId, now: Time) -> MemberIndex {
         let index = self.roster.push(path);
         self.peers.push(Peer {
             name: Arc::from(name.as_str()),
+            member,
+            named_at: 0,
+            entered_at: 0,
             messages: Bucket::default(),
             bytes: Bucket::default(),
             told: Bucket::default(),
@@ -153,27 +123,25 @@ impl Peers {
             unreachables: 0,
             echoes: 0,
             warned: false,
-            previous: NONE,
-            next: NONE,
         });
         let (hash, paths, peers) = (self.hash, self.roster.paths(), &self.peers);
         let address = |at: &u32| hash.of(&paths[*at as usize].remote);
         self.by_address.insert_unique(address(&index.0), index.0, address);
         let name = |at: &u32| hash.of(&*peers[*at as usize].name);
         self.by_name.insert_unique(name(&index.0), index.0, name);
-        self.append(index.0);
+        self.links.push_back(&mut self.silence[0], index.0);
         index
     }
 
     /// Removes a member. The last one takes its place: its former index is
     /// returned, if it was another.
     pub(super) fn remove(&mut self, index: MemberIndex) -> (Peer, Option<MemberIndex>) {
-        self.unlink(index.0);
+        self.links.remove(&mut self.silence[self.list_of(index.0)], index.0);
         self.forget_keys(index.0);
         let last = u32::try_from(self.peers.len() - 1).expect("invariant: peers_max fits in u32");
         if last != index.0 {
             self.rename_keys(last, index.0);
-            self.relink(last, index.0);
+            self.links.relocate(&mut self.silence[self.list_of(last)], last, index.0);
         }
         let gone = self.peers.swap_remove(index.0 as usize);
         (gone, self.roster.swap_remove(index))
@@ -181,12 +149,10 @@ impl Peers {
 
     /// Takes note that a member was heard, on this path.
     pub(super) fn touch(&mut self, index: MemberIndex, path: Path, now: Time) {
-        self.unlink(index.0);
+        self.line_up(index.0, false);
         let peer = self.peer_mut(index);
         peer.heard_ns = now.nanos();
-        peer.warned = false;
         peer.unreachables = 0;
-        self.append(index.0);
         if self.path(index) != path {
             self.roster.set_path(index, path);
         }
@@ -194,15 +160,13 @@ impl Peers {
 
     /// Takes note that a member was told of its silence.
     pub(super) fn mark_warned(&mut self, index: MemberIndex) {
-        self.unlink(index.0);
-        self.peer_mut(index).warned = true;
-        self.append(index.0);
+        self.line_up(index.0, true);
     }
 
     /// The longest silent member of those warned, or not warned, and when it was heard, in ns.
     pub(super) fn longest_silent(&self, warned: bool) -> Option<(MemberIndex, u64)> {
-        let first = self.silence[usize::from(warned)].first;
-        (first != NONE).then(|| (MemberIndex(first), self.peers[first as usize].heard_ns))
+        let first = self.silence[usize::from(warned)].first()?;
+        Some((MemberIndex(first), self.peers[first as usize].heard_ns))
     }
 
     fn forget_keys(&mut self, at: u32) {
@@ -223,42 +187,16 @@ impl Peers {
         }
     }
 
-    fn list(&mut self, at: u32) -> &mut SilenceList {
-        let warned = self.peers[at as usize].warned;
-        &mut self.silence[usize::from(warned)]
+    /// Which list of `silence` a member is in.
+    fn list_of(&self, at: u32) -> usize {
+        usize::from(self.peers[at as usize].warned)
     }
 
-    fn append(&mut self, at: u32) {
-        let last = std::mem::replace(&mut self.list(at).last, at);
-        self.peers[at as usize].previous = last;
-        self.peers[at as usize].next = NONE;
-        match self.peers.get_mut(last as usize) {
-            Some(before) => before.next = at,
-            None => self.list(at).first = at,
-        }
-    }
-
-    fn unlink(&mut self, at: u32) {
-        let Peer { previous, next, .. } = self.peers[at as usize];
-        self.link_around(at, next, previous);
-    }
-
-    /// The peer at `from` is about to lie at `to`: its neighbours must know.
-    fn relink(&mut self, from: u32, to: u32) {
-        self.link_around(from, to, to);
-    }
-
-    /// What comes before `at` is followed by `next`, what comes behind it preceded by `previous`.
-    fn link_around(&mut self, at: u32, next: u32, previous: u32) {
-        let Peer { previous: before, next: behind, .. } = self.peers[at as usize];
-        match self.peers.get_mut(before as usize) {
-            Some(before) => before.next = next,
-            None => self.list(at).first = next,
-        }
-        match self.peers.get_mut(behind as usize) {
-            Some(behind) => behind.previous = previous,
-            None => self.list(at).last = previous,
-        }
+    /// Puts a member behind all that are warned, or not warned.
+    fn line_up(&mut self, at: u32, warned: bool) {
+        self.links.remove(&mut self.silence[self.list_of(at)], at);
+        self.peers[at as usize].warned = warned;
+        self.links.push_back(&mut self.silence[usize::from(warned)], at);
     }
 }
 
@@ -278,44 +216,6 @@ mod tests {
 
     fn peers() -> Peers {
         Peers::new(1000, SeededHash::new([5; 16]))
-    }
-
-    #[test]
-    fn a_name_in_use_gets_a_number() {
-        let (mut peers, now) = (peers(), Time::default());
-        for (port, expected) in (1u16..).zip(["bob", "bob#2", "bob#3"]) {
-            let free = peers.free_name(name("bob"));
-            assert_eq!(free.as_str(), expected);
-            peers.insert(path(port), free, now);
-        }
-        peers.remove(peers.find_name("bob#2").unwrap());
-        assert_eq!(peers.free_name(name("bob")).as_str(), "bob#2");
-    }
-
-    #[test]
-    fn a_name_that_hundreds_want_stays_unique() {
-        let (mut peers, now) = (peers(), Time::default());
-        for port in 1..=900 {
-            let free = peers.free_name(name("guest"));
-            assert!(peers.find_name(free.as_str()).is_none());
-            peers.insert(path(port), free, now);
-        }
-        assert!(peers.find_name("guest#900").is_some());
-        peers.hints.fill((0, 0));
-        assert!(peers.find_name(peers.free_number(name("guest"), 2).to_string().as_str()).is_none());
-    }
-
-    #[test]
-    fn numbers_begin_at_two() {
-        let (mut peers, now) = (peers(), Time::default());
-        let near = 2..2 + NUMBERS_TRIED;
-        let far = (0..FAR_STEPS).map(|doubling| FAR_FIRST << doubling);
-        for (port, taken) in
-            (1..).zip(std::iter::once("bob".to_owned()).chain(near.chain(far).map(|n| format!("bob#{n}"))))
-        {
-            peers.insert(path(port), name(&taken), now);
-        }
-        assert_eq!(peers.free_name(name("bob")).as_str(), "bob#10");
     }
 
     #[derive(Clone, Debug)]
@@ -345,8 +245,8 @@ mod tests {
                 let at = |port| peers.find(path(port).remote);
                 match step {
                     Step::Join(port) if at(port).is_none() => {
-                        let free = peers.free_name(name("x"));
-                        peers.insert(path(port), free, now);
+                        let free = name(&format!("x{port}"));
+                        peers.insert(path(port), free, MemberId(u32::from(port) * 2), now);
                         model[0].push_back(port);
                     }
                     Step::Leave(port) => if let Some(index) = at(port) {

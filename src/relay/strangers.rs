@@ -19,7 +19,8 @@ impl Relay {
     ) -> Verdict {
         match text {
             Text::Empty => Verdict::Dropped(DropReason::Empty),
-            Text::Native => Verdict::Dropped(DropReason::Native),
+            // Taken before: whatever begins with the magic is never text.
+            Text::Native => Verdict::Dropped(DropReason::NativeSize),
             Text::ControlCharacter => Verdict::Dropped(DropReason::ControlCharacter),
             Text::RelayPrefix => Verdict::Dropped(DropReason::RelayPrefix),
             Text::NotUtf8 => Verdict::Dropped(DropReason::NotUtf8),

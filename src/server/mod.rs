@@ -120,7 +120,7 @@ impl Server {
         let mut server = Self {
             relay: Relay::new(&config.limits, socket.local_addr(), seed),
             inbox: Inbox::new(config::INBOX_DATAGRAMS),
-            outbox: Outbox::new(config::INBOX_DATAGRAMS, config::LINE_BYTES_MAX),
+            outbox: Outbox::new(config::INBOX_DATAGRAMS, config::DATAGRAM_BYTES_MAX),
             events: Events::with_capacity(EVENTS_MAX),
             directory: Arc::new(Directory::new(config.limits.peers_max as usize)),
             observer: None,
@@ -285,6 +285,10 @@ impl Server {
                     let outcome = self.relay.handle_command(now, command, &mut self.outbox);
                     self.stopping |= outcome == Outcome::ShutDown;
                     self.end_turn(now);
+                    while self.stopping && !self.is_blocked() && self.relay.shut_some_sessions(&mut self.outbox) {
+                        self.end_turn(now);
+                    }
+                    self.end_turn(now);
                     // Whoever asked may have gone; that is no concern of the loop.
                     _ = answer.try_send(outcome);
                 }
@@ -358,6 +362,7 @@ impl Server {
     /// Sends what the core wants sent, and brings the views up to date.
     fn end_turn(&mut self, began: Time) {
         self.turn_began = began;
+        self.relay.end_turn(began, &mut self.outbox);
         if self.outbox.is_empty() {
             self.apply_events();
         } else {
@@ -371,16 +376,14 @@ impl Server {
         if large {
             self.watch(false);
         }
-        let roster = self.relay.roster();
-        let flushed = self.socket.flush(now, &mut self.outbox, roster, &mut self.tally);
+        let flushed = self.socket.flush(now, &mut self.outbox, &self.relay, &mut self.tally);
         if large {
             self.watch(true);
         }
-        let roster = self.relay.roster();
         match (flushed, self.blocked_until) {
             (Flushed::Done, _) => self.end_flush(),
             (Flushed::Blocked, Some(until)) if until <= now => {
-                self.socket.abandon(&mut self.outbox, roster, &mut self.tally);
+                self.socket.abandon(&mut self.outbox, &self.relay, &mut self.tally);
                 self.end_flush();
             }
             (Flushed::Blocked, Some(_)) => {}
@@ -408,6 +411,9 @@ impl Server {
         self.apply_events();
         for speaker in self.outbox.speakers().iter().filter(|speaker| speaker.lines > 0) {
             self.directory.count(speaker.path.remote, u64::from(speaker.lines), u64::from(speaker.bytes));
+        }
+        for (remote, messages, bytes) in self.relay.said() {
+            self.directory.count(*remote, u64::from(*messages), u64::from(*bytes));
         }
         self.outbox.clear();
         debug_assert!(self.tally.balances(), "every copy is accounted for: {:?}", self.tally);
@@ -447,6 +453,14 @@ impl Server {
             Event::Left { remote, name, reason } => {
                 self.directory.remove(remote);
                 log_leave(remote, &name, reason);
+            }
+            Event::Moved { from, to } => {
+                tracing::debug!(%from, %to, "moved to another address");
+                self.directory.rekey(from, to);
+            }
+            Event::Renamed { remote, name } => {
+                tracing::debug!(%remote, %name, "renamed");
+                self.directory.rename(remote, name);
             }
             Event::Heard { remote, text } => self.tell(Notice::Heard { remote, text }),
         }

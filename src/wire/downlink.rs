@@ -293,8 +293,8 @@ pub struct Batch<'a> {
 impl<'a> Batch<'a> {
     /// Each entry with its seq.
     pub fn numbered(&self) -> impl Iterator<Item = (Seq, Entry<'a>)> + use<'a> {
-        // Does not overflow: a BATCH that would is none.
-        (self.base.0..).map(Seq).zip(self.entries)
+        // Entries first: the number behind the last one may not exist.
+        self.entries.iter().zip(self.base.0..).map(|(entry, seq)| (Seq(seq), entry))
     }
 
     fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {

@@ -38,7 +38,7 @@ impl Bench {
     pub fn new(limits: &Limits) -> Self {
         Self {
             relay: Relay::new(limits, addr(OWN), [42; 32]),
-            out: Outbox::new(config::INBOX_DATAGRAMS, config::LINE_BYTES_MAX),
+            out: Outbox::new(config::INBOX_DATAGRAMS, config::DATAGRAM_BYTES_MAX),
             tally: SendTally::default(),
             now: Time::new(1_000_000_000, 1_700_000_000),
             events: Vec::new(),
@@ -49,6 +49,7 @@ impl Bench {
     pub fn with(change: impl FnOnce(&mut Limits)) -> Self {
         let mut limits = Limits::for_bind(addr(OWN));
         limits.peers_max = 2000;
+        limits.sessions_max = 2000;
         change(&mut limits);
         Self::new(&limits)
     }
@@ -97,10 +98,11 @@ impl Bench {
     pub fn flush(&mut self) -> Vec<Sent> {
         let mut sent = Vec::new();
         let mut items: Vec<Item> = Vec::with_capacity(100);
-        self.out.begin(self.relay.roster(), &mut self.tally);
+        self.relay.end_turn(self.now, &mut self.out);
+        self.out.begin(&self.relay, &mut self.tally);
         let mut more = true;
         while more {
-            more = self.out.fill(self.relay.roster(), &mut items);
+            more = self.out.fill(&self.relay, &mut items);
             for item in items.drain(..).flat_map(Item::split) {
                 self.tally.sent += 1;
                 sent.push(Sent { to: item.to.remote, bytes: self.out.arena()[item.range()].to_vec() });

@@ -1,0 +1,219 @@
+//! The end of a turn: what each room took in leaves for its members, the same
+//! bytes for all, and who must be told otherwise is told.
+
+use super::room::Room;
+use crate::Time;
+use crate::batch::{Audience, Outbox, RoomIndex};
+use crate::config;
+use crate::relay::Relay;
+use crate::relay::history::{FRESH_COST_MAX, Pool};
+use crate::wire::downlink::{BATCH_OVERHEAD, Builder, Frame};
+use crate::wire::header::{DATAGRAM_BYTES_MAX, ROOM_OVERHEAD};
+use crate::wire::id::{RoomTag, Seq, Sseq};
+use std::time::Duration;
+
+/// Entry bytes that fit in a datagram with one BATCH.
+const ENTRY_BYTES_MAX: usize = DATAGRAM_BYTES_MAX - ROOM_OVERHEAD - BATCH_OVERHEAD;
+/// Datagrams that hold what a ring may have fresh: any two hold more than one's worth.
+const DATAGRAMS_MAX: usize = 2 * FRESH_COST_MAX.div_ceil(ENTRY_BYTES_MAX) + 2;
+
+/// Lays a room's fresh entries into datagrams.
+///
+/// Memory: 53 KB, taken at the start.
+pub(super) struct Packer {
+    space: Box<[u8]>,
+    lens: Vec<u16>,
+}
+
+impl Packer {
+    pub(super) fn new() -> Self {
+        let space = vec![0xFF; DATAGRAMS_MAX * DATAGRAM_BYTES_MAX].into_boxed_slice();
+        Self { space, lens: Vec::with_capacity(DATAGRAMS_MAX) }
+    }
+
+    /// Casts all that a room has not cast yet.
+    pub(super) fn cast(&mut self, index: RoomIndex, room: &mut Room, pool: &Pool, out: &mut Outbox) {
+        let (from, head) = (room.cast_to.0 + 1, room.ring.head());
+        room.cast_to = Seq(head);
+        room.uncast_cost = 0;
+        if room.members.live.is_empty() || from > head {
+            return;
+        }
+        // Datagrams of about the same length: a train's segments are filled up to the longest.
+        let bytes = room.ring.bytes_from(pool, from);
+        let datagrams = bytes.div_ceil(ENTRY_BYTES_MAX);
+        let share = bytes.div_ceil(datagrams) + ENTRY_BYTES_MAX / 16;
+        self.pack(index, room, pool, (from, head), share.min(ENTRY_BYTES_MAX));
+        if self.lens.len() > datagrams && share < ENTRY_BYTES_MAX {
+            self.pack(index, room, pool, (from, head), ENTRY_BYTES_MAX);
+        }
+        room.cast_bytes += self.lens.iter().map(|&len| u64::from(len)).sum::<u64>();
+        let messages = (head + 1 - from) as usize;
+        out.cast(index, Audience::Live, (&self.space, DATAGRAM_BYTES_MAX), &self.lens, messages);
+    }
+
+    fn pack(&mut self, index: RoomIndex, room: &Room, pool: &Pool, (from, head): (u64, u64), share: usize) {
+        self.lens.clear();
+        let mut next = from;
+        for space in self.space.chunks_exact_mut(DATAGRAM_BYTES_MAX) {
+            if next > head {
+                return;
+            }
+            let mut builder = Builder::to_room(space, room.tag);
+            next = fill(&mut builder, index, room, pool, (next, head), share);
+            self.lens.push(builder.len() as u16);
+        }
+        assert!(next > head, "invariant: what is fresh fits in {DATAGRAMS_MAX} datagrams");
+    }
+
+    /// Casts how far a room is, to everyone in it.
+    fn cast_head(&mut self, index: RoomIndex, room: &Room, members: u32, out: &mut Outbox) {
+        let mut builder = Builder::to_room(&mut self.space[..DATAGRAM_BYTES_MAX], room.tag);
+        builder.push(&Frame::Head {
+            room: Room::handle(index),
+            tag: RoomTag(0),
+            members,
+            head: Seq(room.ring.head()),
+            tail: Seq(room.ring.tail()),
+        });
+        let len = builder.len();
+        out.cast(index, Audience::Everyone, (&self.space, DATAGRAM_BYTES_MAX), &[len as u16], 0);
+    }
+}
+
+/// Adds entries from `next` on, up to `share` bytes of them, but at least one
+/// if it fits at all. Returns the first that is not in.
+pub(super) fn fill(
+    builder: &mut Builder<'_>,
+    index: RoomIndex,
+    room: &Room,
+    pool: &Pool,
+    (mut next, last): (u64, u64),
+    mut share: usize,
+) -> u64 {
+    while next <= last {
+        let space = builder.room_left().saturating_sub(BATCH_OVERHEAD);
+        let run = room.ring.run(pool, next, last, space.min(share));
+        let first = || builder.is_empty().then(|| room.ring.run(pool, next, next, space)).flatten();
+        let Some(run) = run.or_else(first) else { break };
+        builder.batch(Room::handle(index), run.time_s, Seq(run.base), run.count, run.bytes);
+        next += u64::from(run.count);
+        share = share.saturating_sub(run.bytes.len());
+    }
+    next
+}
+
+impl Relay {
+    /// Ends a turn: what was said leaves for the rooms. To be called before
+    /// each flush, after all that a turn takes in.
+    pub fn end_turn(&mut self, now: Time, out: &mut Outbox) {
+        self.cast_rooms(now, out);
+        self.send_acks(out);
+        self.forget_turn();
+    }
+
+    fn cast_rooms(&mut self, now: Time, out: &mut Outbox) {
+        let mut due = std::mem::take(&mut self.native.turn.rooms);
+        for &index in &due {
+            let native = &mut self.native;
+            let room = native.rooms.at_mut(index);
+            native.packer.cast(index, room, &native.pool, out);
+            room.is_due = false;
+            let is_fed = !room.members.fed.is_empty();
+            if is_fed {
+                self.arm_feed(now);
+            }
+            self.arm_room(index);
+        }
+        due.clear();
+        self.native.turn.rooms = due;
+    }
+
+    fn send_acks(&mut self, out: &mut Outbox) {
+        let mut owed = std::mem::take(&mut self.native.turn.acks);
+        for &at in &owed {
+            let native = &mut self.native;
+            let membership = native.memberships.at_mut(at);
+            membership.owes_ack = false;
+            let frame = Frame::Ack {
+                room: Room::handle(membership.room),
+                cumulative: Sseq(membership.next_sseq.0.wrapping_sub(1)),
+                seq: membership.acked_seq,
+                missing: std::mem::take(&mut membership.missing),
+            };
+            let session = native.sessions.session(membership.session);
+            let mut space = [0; 64];
+            let mut builder = Builder::to_client(&mut space, session.ccid);
+            builder.push(&frame);
+            let (path, len) = (session.path, builder.len());
+            self.tell(path, &space[..len], out);
+            self.counters.native.acks += 1;
+        }
+        owed.clear();
+        self.native.turn.acks = owed;
+    }
+
+    fn forget_turn(&mut self) {
+        let native = &mut self.native;
+        native.turn.retries = 0;
+        native.turn.repairs = 0;
+        native.turn.entry_bytes = 0;
+        native.turn.said.clear();
+        for index in native.turn.spoke.drain(..) {
+            let session = native.sessions.session_mut(index);
+            session.slowed = false;
+            session.spoke = false;
+            let (lines, bytes) = std::mem::take(&mut session.said);
+            if lines > 0 {
+                native.turn.said.push((session.path.remote, lines, bytes));
+            }
+        }
+    }
+
+    /// What native members said in the turn that ended last: who, messages, bytes.
+    pub fn said(&self) -> &[(std::net::SocketAddr, u32, u32)] {
+        &self.native.turn.said
+    }
+
+    /// Sets when a room is to be looked at next.
+    pub(super) fn arm_room(&mut self, index: RoomIndex) {
+        let room = self.native.rooms.at(index);
+        let due = [room.next_head(), self.next_report_missed(index), self.room_expiry(index)];
+        match due.into_iter().flatten().min() {
+            Some(due) => self.native.room_timers.set(u32::from(index.0), due),
+            None => self.native.room_timers.cancel(u32::from(index.0)),
+        }
+    }
+
+    /// Does what is due in rooms: HEADs, members that do not report, rooms that end.
+    pub(super) fn serve_rooms(&mut self, now: Time, out: &mut Outbox) {
+        for _ in 0..config::ROOMS_PER_DEADLINE {
+            let Some(key) = self.native.room_timers.pop_due(now) else { return };
+            let index = RoomIndex(key as u16);
+            if self.room_expiry(index).is_some_and(|due| due <= now) {
+                self.end_room(index);
+                continue;
+            }
+            self.send_head(now, index, out);
+            self.demote_silent(now, index);
+            self.arm_room(index);
+        }
+    }
+
+    fn send_head(&mut self, now: Time, index: RoomIndex, out: &mut Outbox) {
+        let members = self.members_of(index);
+        let native = &mut self.native;
+        let room = native.rooms.at_mut(index);
+        if room.next_head().is_some_and(|due| due <= now) {
+            room.heads_sent += 1;
+            native.packer.cast_head(index, room, members, out);
+            self.counters.native.heads += 1;
+        }
+    }
+
+    /// Has slow members fed soon.
+    pub(super) fn arm_feed(&mut self, now: Time) {
+        let due = now + Duration::from_millis(config::FEED_EVERY_MS);
+        self.native.feed_due.get_or_insert(due);
+    }
+}

@@ -1,0 +1,160 @@
+//! Owns what is remembered of a running client beyond its session: who it is,
+//! and which of its messages were accepted. Never grows over its limit: the
+//! one that left first is forgotten first.
+
+use super::session::SessionIndex;
+use crate::Time;
+use crate::config;
+use crate::relay::hash::SeededHash;
+use crate::relay::order::{Links, List};
+use crate::wire::id::{Instance, MemberId, Sseq};
+use hashbrown::HashTable;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An instance's place, the same for as long as it is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::relay) struct InstanceIndex(u32);
+
+/// What tells one room from another in an epoch, living or ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RoomKey(pub(super) u64);
+
+/// A client run.
+pub(super) struct Remembered {
+    id: Instance,
+    pub(super) member: MemberId,
+    pub(super) name: Arc<str>,
+    /// Its session, while it has one.
+    pub(super) session: Option<SessionIndex>,
+    ended_ns: u64,
+    /// The next number of each of its latest rooms, latest last.
+    next_sseqs: Vec<(RoomKey, Sseq)>,
+}
+
+impl Remembered {
+    /// The next number in `room`.
+    pub(super) fn next_sseq(&self, room: RoomKey) -> Sseq {
+        let known = self.next_sseqs.iter().find(|(key, _)| *key == room);
+        known.map_or(Sseq(1), |&(_, next)| next)
+    }
+
+    /// Keeps the next number in `room`, and of the latest 32 rooms.
+    pub(super) fn keep(&mut self, room: RoomKey, next: Sseq) {
+        self.next_sseqs.retain(|(key, _)| *key != room);
+        if self.next_sseqs.len() == config::ROOMS_PER_SESSION_MAX {
+            self.next_sseqs.remove(0);
+        }
+        self.next_sseqs.push((room, next));
+    }
+}
+
+/// All instances, those with a session and those that ended lately.
+///
+/// Memory: about 80 bytes each, and 16 for each of its rooms.
+pub(super) struct Instances {
+    slots: Vec<Option<Remembered>>,
+    free: Vec<u32>,
+    by_id: HashTable<u32>,
+    by_member: HashTable<u32>,
+    hash: SeededHash,
+    links: Links,
+    /// Those without a session, first out first.
+    ended: List,
+    ended_count: usize,
+}
+
+impl Instances {
+    pub(super) fn new(sessions_max: u32, hash: SeededHash) -> Self {
+        let capacity = sessions_max as usize + config::INSTANCES_REMEMBERED_MAX;
+        Self {
+            slots: Vec::with_capacity(capacity),
+            free: Vec::with_capacity(capacity),
+            by_id: HashTable::with_capacity(capacity),
+            by_member: HashTable::with_capacity(capacity),
+            hash,
+            links: Links::new(capacity),
+            ended: List::EMPTY,
+            ended_count: 0,
+        }
+    }
+
+    pub(super) fn at(&self, index: InstanceIndex) -> &Remembered {
+        self.slots[index.0 as usize].as_ref().expect("invariant: an index is of a remembered instance")
+    }
+
+    pub(super) fn at_mut(&mut self, index: InstanceIndex) -> &mut Remembered {
+        self.slots[index.0 as usize].as_mut().expect("invariant: an index is of a remembered instance")
+    }
+
+    pub(super) fn find(&self, id: Instance) -> Option<InstanceIndex> {
+        let is_it = |&at: &u32| self.at(InstanceIndex(at)).id == id;
+        self.by_id.find(self.hash.of(&id), is_it).map(|&at| InstanceIndex(at))
+    }
+
+    /// The instance that has, or lately had, this member id.
+    pub(super) fn find_member(&self, member: MemberId) -> Option<&Remembered> {
+        let is_it = |&at: &u32| self.at(InstanceIndex(at)).member == member;
+        self.by_member.find(self.hash.of(&member), is_it).map(|&at| self.at(InstanceIndex(at)))
+    }
+
+    /// Takes note of an instance that is not known.
+    pub(super) fn insert(&mut self, id: Instance, member: MemberId, name: Arc<str>) -> InstanceIndex {
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).expect("invariant: instances are few")
+        });
+        let fresh = Remembered { id, member, name, session: None, ended_ns: 0, next_sseqs: Vec::new() };
+        self.slots[at as usize] = Some(fresh);
+        let (slots, hash) = (&self.slots, self.hash);
+        let known = |at: u32| slots[at as usize].as_ref().expect("invariant: tables hold what is remembered");
+        self.by_id.insert_unique(hash.of(&id), at, |&at| hash.of(&known(at).id));
+        self.by_member.insert_unique(hash.of(&member), at, |&at| hash.of(&known(at).member));
+        InstanceIndex(at)
+    }
+
+    /// It has a session: it is not forgotten.
+    pub(super) fn begin(&mut self, index: InstanceIndex, session: SessionIndex) {
+        if self.at(index).ended_ns != 0 {
+            self.links.remove(&mut self.ended, index.0);
+            self.ended_count -= 1;
+        }
+        let known = self.at_mut(index);
+        known.ended_ns = 0;
+        known.session = Some(session);
+    }
+
+    /// Its session has ended: it is remembered for a while.
+    pub(super) fn end(&mut self, index: InstanceIndex, now: Time) {
+        let known = self.at_mut(index);
+        known.session = None;
+        known.ended_ns = now.nanos().max(1);
+        self.links.push_back(&mut self.ended, index.0);
+        self.ended_count += 1;
+        self.forget_old(now);
+    }
+
+    /// Forgets those whose time is over, and those that are too many.
+    pub(super) fn forget_old(&mut self, now: Time) {
+        let life = Duration::from_millis(config::INSTANCE_REMEMBERED_MS);
+        while let Some(first) = self.ended.first() {
+            let ended = Time::new(self.at(InstanceIndex(first)).ended_ns, 0);
+            if self.ended_count <= config::INSTANCES_REMEMBERED_MAX && now.since(ended) < life {
+                return;
+            }
+            self.forget(first);
+        }
+    }
+
+    fn forget(&mut self, at: u32) {
+        self.links.remove(&mut self.ended, at);
+        self.ended_count -= 1;
+        let Remembered { id, member, .. } = *self.at(InstanceIndex(at));
+        for (table, key) in [(&mut self.by_id, self.hash.of(&id)), (&mut self.by_member, self.hash.of(&member))] {
+            let entry = table.find_entry(key, |&entry| entry == at);
+            entry.expect("invariant: every instance is in both tables").remove();
+        }
+        self.slots[at as usize] = None;
+        self.free.push(at);
+    }
+}

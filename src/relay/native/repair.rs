@@ -1,0 +1,291 @@
+//! Sending again: to whom asks, and to those that are too slow to be sent
+//! everything as it is said. The ring is the only memory; no member has a queue.
+
+use super::fanout::fill;
+use super::membership::{Feed, Membership};
+use super::room::Room;
+use super::session::SessionIndex;
+use crate::Time;
+use crate::batch::{Outbox, RoomIndex};
+use crate::config;
+use crate::relay::Relay;
+use crate::relay::bucket::{Bucket, Rate};
+use crate::wire::downlink::{Builder, Frame};
+use crate::wire::header::DATAGRAM_BYTES_MAX;
+use crate::wire::id::Seq;
+use crate::wire::uplink::Ranges;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// What a member is sent again, a second.
+const REPAIR: Rate = Rate { per_s: config::REPAIR_BYTES_PER_S, burst: config::REPAIR_BYTES_PER_S / 4 };
+const DATAGRAM_COST: u32 = DATAGRAM_BYTES_MAX as u32;
+
+impl Relay {
+    pub(super) fn hear_nack(
+        &mut self,
+        now: Time,
+        index: SessionIndex,
+        room: RoomIndex,
+        ranges: Ranges<'_>,
+        out: &mut Outbox,
+    ) {
+        let native = &mut self.native;
+        let first = native.sessions.session(index).first_membership;
+        let Some(at) = native.memberships.find(first, room) else {
+            self.counters.native.frames_no_room += 1;
+            return;
+        };
+        self.counters.native.nacks += 1;
+        if !native.memberships.at(at).is_live {
+            if let Some(first) = ranges.iter().map(|range| range.start.0).min() {
+                native.memberships.at_mut(at).feed.next = first.max(1);
+                self.arm_feed(now);
+            }
+            return;
+        }
+        let mut left = config::REPAIRS_PER_NACK;
+        for range in ranges.iter() {
+            let asked = self.native.rooms.at(room).ring.asked(range.start.0.max(1), range.count);
+            if let Some(gone) = asked.gone {
+                left = left.saturating_sub(1);
+                self.tell_gap(now, index, room, gone, out);
+            }
+            if let Some(kept) = asked.kept {
+                self.send_again(now, index, room, kept, &mut left, out);
+            }
+        }
+    }
+
+    /// Sends entries of a room to one member, in as many datagrams as it may have.
+    fn send_again(
+        &mut self,
+        now: Time,
+        index: SessionIndex,
+        room: RoomIndex,
+        range: RangeInclusive<u64>,
+        left: &mut u32,
+        out: &mut Outbox,
+    ) {
+        let mut next = *range.start();
+        while next <= *range.end() && *left > 0 {
+            let session = self.native.sessions.session_mut(index);
+            let allowed =
+                self.native.turn.repairs < config::REPAIRS_PER_TURN && session.repair.take(REPAIR, DATAGRAM_COST, now);
+            if !allowed {
+                self.counters.native.repairs_dropped += 1;
+                return;
+            }
+            *left -= 1;
+            next = self.send_entries(index, room, (next, *range.end()), out);
+        }
+    }
+
+    /// Sends one datagram of entries to one member. Returns the first that is not in it.
+    fn send_entries(&mut self, index: SessionIndex, room: RoomIndex, range: (u64, u64), out: &mut Outbox) -> u64 {
+        let native = &mut self.native;
+        native.turn.repairs += 1;
+        let session = native.sessions.session(index);
+        let mut space = [0; DATAGRAM_BYTES_MAX];
+        let mut builder = Builder::to_client(&mut space, session.ccid);
+        let next = fill(&mut builder, room, native.rooms.at(room), &native.pool, range, usize::MAX);
+        let (path, len) = (session.path, builder.len());
+        self.tell(path, &space[..len], out);
+        self.counters.native.repairs += 1;
+        self.counters.native.entries_repaired += next - range.0;
+        next
+    }
+
+    fn tell_gap(
+        &mut self,
+        now: Time,
+        index: SessionIndex,
+        room: RoomIndex,
+        gone: RangeInclusive<u64>,
+        out: &mut Outbox,
+    ) {
+        let session = self.native.sessions.session_mut(index);
+        if self.native.turn.repairs >= config::REPAIRS_PER_TURN || !session.repair.take(REPAIR, 64, now) {
+            self.counters.native.repairs_dropped += 1;
+            return;
+        }
+        self.native.turn.repairs += 1;
+        let mut space = [0; 64];
+        let mut builder = Builder::to_client(&mut space, session.ccid);
+        builder.push(&Frame::Gap { room: Room::handle(room), from: Seq(*gone.start()), to: Seq(*gone.end()) });
+        let (path, len) = (session.path, builder.len());
+        self.tell(path, &space[..len], out);
+        self.counters.native.gaps += 1;
+    }
+
+    // ---- who is live -------------------------------------------------------------------
+
+    pub(super) fn hear_report(
+        &mut self,
+        now: Time,
+        index: SessionIndex,
+        room: RoomIndex,
+        (contiguous, highest, lost, kib): (u64, u64, u32, u16),
+    ) {
+        let native = &mut self.native;
+        let first = native.sessions.session(index).first_membership;
+        let Some(at) = native.memberships.find(first, room) else {
+            self.counters.native.frames_no_room += 1;
+            return;
+        };
+        self.counters.native.reports += 1;
+        let here = native.rooms.at(room);
+        let (head, cast_bytes) = (here.ring.head(), here.cast_bytes);
+        let membership = native.memberships.at_mut(at);
+        let former = std::mem::replace(
+            &mut membership.report,
+            super::membership::Report {
+                at_ns: now.nanos(),
+                contiguous: contiguous.min(head),
+                highest: highest.min(head),
+                lost,
+                kib,
+                any: true,
+                is_lossy: false,
+                cast_bytes,
+            },
+        );
+        let seen = membership.report.highest.saturating_sub(former.highest);
+        let lost = u64::from(lost.wrapping_sub(former.lost));
+        membership.report.is_lossy = lost * 10 > seen;
+        let since = now.since(Time::new(former.at_ns, 0));
+        membership.feed.bytes_per_s = feed_rate(kib.wrapping_sub(former.kib), since, former.any);
+        let (is_live, is_lossy) = (membership.is_live, membership.report.is_lossy);
+        if is_live {
+            let here = native.rooms.at_mut(room);
+            native.membership_links.remove(&mut here.reports, at);
+            native.membership_links.push_back(&mut here.reports, at);
+            if is_lossy {
+                self.set_live(now, at, false);
+            }
+        } else {
+            self.arm_feed(now);
+        }
+        self.arm_room(room);
+    }
+
+    /// When the live member that has not reported for longest is to be live no more.
+    pub(super) fn next_report_missed(&self, room: RoomIndex) -> Option<Time> {
+        let room = self.native.rooms.at(room);
+        let report = &self.native.memberships.at(room.reports.first()?).report;
+        let sent = room.cast_bytes - report.cast_bytes;
+        let due = Time::new(report.at_ns, 0) + Duration::from_millis(config::REPORT_MISSED_MS);
+        (sent >= config::REPORT_MISSED_BYTES).then_some(due)
+    }
+
+    /// Takes those off the live roster that have not said for too long how they receive.
+    pub(super) fn demote_silent(&mut self, now: Time, room: RoomIndex) {
+        while self.next_report_missed(room).is_some_and(|due| due <= now) {
+            let Some(at) = self.native.rooms.at(room).reports.first() else { return };
+            let membership = self.native.memberships.at_mut(at);
+            membership.feed.bytes_per_s = config::FEED_BYTES_PER_S_START;
+            membership.report.is_lossy = true;
+            self.set_live(now, at, false);
+        }
+    }
+
+    fn set_live(&mut self, now: Time, at: u32, is_live: bool) {
+        let native = &mut self.native;
+        native.unlink(at);
+        let Membership { session, room, .. } = *native.memberships.at(at);
+        let path = native.sessions.session(session).path;
+        let here = native.rooms.at_mut(room);
+        native.memberships.set_live(at, is_live, &mut here.members, path);
+        let membership = native.memberships.at_mut(at);
+        if is_live {
+            membership.report.at_ns = now.nanos();
+            membership.report.cast_bytes = here.cast_bytes;
+            native.membership_links.push_back(&mut here.reports, at);
+            self.counters.native.promoted += 1;
+        } else {
+            let next = membership.report.contiguous + 1;
+            membership.feed = Feed { next, bucket: Bucket::default(), ..membership.feed };
+            native.membership_links.push_back(&mut native.feeding, at);
+            self.counters.native.demoted += 1;
+            self.arm_feed(now);
+        }
+    }
+
+    // ---- feeding -----------------------------------------------------------------------
+
+    /// Feeds slow members, if that is due: round robin, as fast as each can take it.
+    pub(super) fn feed_due(&mut self, now: Time, out: &mut Outbox) {
+        if self.native.feed_due.is_none_or(|due| due > now) {
+            return;
+        }
+        self.native.feed_due = None;
+        let Some(last) = self.native.feeding.last() else { return };
+        let mut hungry = false;
+        while let Some(at) = self.native.feeding.first() {
+            // To the end, so that the next one to be fed is another.
+            let native = &mut self.native;
+            native.membership_links.remove(&mut native.feeding, at);
+            native.membership_links.push_back(&mut native.feeding, at);
+            hungry |= self.feed(now, at, out);
+            if at == last || self.native.turn.repairs >= config::REPAIRS_PER_TURN {
+                break;
+            }
+        }
+        if hungry {
+            self.arm_feed(now);
+        }
+    }
+
+    /// Feeds one member what its rate allows. True: there is more for it.
+    fn feed(&mut self, now: Time, at: u32, out: &mut Outbox) -> bool {
+        while self.native.turn.repairs < config::REPAIRS_PER_TURN {
+            let Membership { session, room, .. } = *self.native.memberships.at(at);
+            let ring = &self.native.rooms.at(room).ring;
+            let (head, tail) = (ring.head(), ring.tail());
+            let next = self.native.memberships.at(at).feed.next;
+            let is_near =
+                next > head || (next >= tail && ring.bytes_from(&self.native.pool, next) <= DATAGRAM_BYTES_MAX - 64);
+            let report = &self.native.memberships.at(at).report;
+            let recovers = is_near && report.any && !report.is_lossy;
+            if next > head {
+                if recovers {
+                    self.set_live(now, at, true);
+                }
+                return false;
+            }
+            if next < tail {
+                self.tell_gap(now, session, room, next..=tail - 1, out);
+                self.native.memberships.at_mut(at).feed.next = tail;
+                continue;
+            }
+            let feed = &mut self.native.memberships.at_mut(at).feed;
+            let bytes_per_s = feed.bytes_per_s.max(config::FEED_BYTES_PER_S_MIN);
+            let rate = Rate { per_s: bytes_per_s, burst: DATAGRAM_COST.max(bytes_per_s / 16) };
+            if !feed.bucket.take(rate, DATAGRAM_COST, now) {
+                return true;
+            }
+            let session_repair = &mut self.native.sessions.session_mut(session).repair;
+            if !session_repair.take(REPAIR, DATAGRAM_COST, now) {
+                return true;
+            }
+            let next = self.send_entries(session, room, (next, head), out);
+            self.native.memberships.at_mut(at).feed.next = next;
+            if recovers {
+                self.set_live(now, at, true);
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// At which rate a member that received `kib` within `since` is fed: a quarter
+/// more than it took, so that it can catch up.
+fn feed_rate(kib: u16, since: Duration, known: bool) -> u32 {
+    let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    if !known || since_ms == 0 || since_ms > config::REPORT_MISSED_MS {
+        return config::FEED_BYTES_PER_S_START;
+    }
+    let bytes_per_s = u64::from(kib) * 1024 * 1000 / since_ms * 5 / 4;
+    u32::try_from(bytes_per_s).unwrap_or(u32::MAX).max(config::FEED_BYTES_PER_S_MIN)
+}

@@ -1,0 +1,202 @@
+//! Owns the rooms: names, rosters, rings, and what each has yet to send.
+//! Never decides who may come in.
+
+use super::instance::RoomKey;
+use crate::Time;
+use crate::batch::{RoomIndex, Roster};
+use crate::config;
+use crate::relay::admission::Prefix;
+use crate::relay::bucket::Bucket;
+use crate::relay::hash::SeededHash;
+use crate::relay::history::{Pool, Ring};
+use crate::relay::order::List;
+use crate::wire::id::{KeyId, RoomHandle, RoomTag, Seq};
+use hashbrown::HashTable;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// The room where plain and native members meet.
+pub(in crate::relay) const LOBBY: RoomIndex = RoomIndex(0);
+/// Its name.
+pub(in crate::relay) const LOBBY_NAME: &str = "lobby";
+
+/// Where a room's members lie: all of them, and each on one of two rosters.
+#[derive(Default)]
+pub(super) struct RoomMembers {
+    /// Memberships, all.
+    pub(super) all: Vec<u32>,
+    /// Those that are sent what is said as it is said, and the way to them.
+    pub(super) live: Vec<u32>,
+    pub(super) live_roster: Roster,
+    /// Those fed from the ring, and the way to them.
+    pub(super) fed: Vec<u32>,
+    pub(super) fed_roster: Roster,
+}
+
+impl RoomMembers {
+    /// One of the two rosters and who is on it.
+    pub(super) fn side(&mut self, live: bool) -> (&mut Vec<u32>, &mut Roster) {
+        match live {
+            true => (&mut self.live, &mut self.live_roster),
+            false => (&mut self.fed, &mut self.fed_roster),
+        }
+    }
+}
+
+/// A room.
+pub(in crate::relay) struct Room {
+    pub(super) name: Box<str>,
+    pub(super) key_id: KeyId,
+    pub(super) key: RoomKey,
+    pub(super) sealed: bool,
+    pub(super) unlisted: bool,
+    pub(super) tag: RoomTag,
+    pub(super) ring: Ring,
+    pub(super) members: RoomMembers,
+    /// Live memberships, the one that has not reported for longest first.
+    pub(super) reports: List,
+    /// Everything up to here has been cast.
+    pub(super) cast_to: Seq,
+    /// What the entries behind it cost in the ring, in bytes.
+    pub(super) uncast_cost: usize,
+    /// Whether it is on the list of rooms to cast at the end of this turn.
+    pub(super) is_due: bool,
+    /// Bytes ever cast to a live member.
+    pub(super) cast_bytes: u64,
+    /// When the last entry came, and how many HEADs were sent since.
+    pub(super) last_entry_ns: u64,
+    pub(super) heads_sent: u8,
+    /// Since when nobody is here.
+    pub(super) empty_since: Option<Time>,
+    pub(super) presence: Bucket,
+    /// Whose limit of created rooms it counts against.
+    pub(super) creator: Option<Prefix>,
+}
+
+impl Room {
+    /// The room's number on the wire.
+    pub(super) fn handle(index: RoomIndex) -> RoomHandle {
+        RoomHandle(index.0)
+    }
+
+    /// When the next HEAD is due.
+    pub(super) fn next_head(&self) -> Option<Time> {
+        let after_ms = config::HEAD_AFTER_MS.get(usize::from(self.heads_sent))?;
+        let anyone = !self.members.all.is_empty();
+        anyone.then(|| Time::new(self.last_entry_ns, 0) + Duration::from_millis(*after_ms))
+    }
+}
+
+/// All rooms.
+///
+/// Memory: about 500 bytes a room and two pages of its ring.
+pub(in crate::relay) struct Rooms {
+    slots: Vec<Option<Room>>,
+    /// First freed, first used again: a handle rests as long as it can.
+    free: VecDeque<u16>,
+    by_key: HashTable<u16>,
+    hash: SeededHash,
+    count: usize,
+    rooms_max: usize,
+    /// The highest number of any room that ended in this epoch.
+    pub(super) highest_ended: Seq,
+}
+
+impl Rooms {
+    pub(super) fn new(rooms_max: u32, hash: SeededHash) -> Self {
+        let capacity = rooms_max as usize;
+        assert!(capacity < usize::from(u16::MAX), "rooms are numbered in 16 bits");
+        Self {
+            slots: Vec::with_capacity(capacity),
+            free: VecDeque::with_capacity(capacity),
+            by_key: HashTable::with_capacity(capacity),
+            hash,
+            count: 0,
+            rooms_max: capacity,
+            highest_ended: Seq(0),
+        }
+    }
+
+    pub(in crate::relay) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.count >= self.rooms_max
+    }
+
+    /// What tells a room from all others.
+    pub(super) fn key(&self, name: &str, key_id: KeyId) -> RoomKey {
+        RoomKey(self.hash.of(&(name, key_id)))
+    }
+
+    pub(super) fn find(&self, name: &str, key_id: KeyId) -> Option<RoomIndex> {
+        let key = self.key(name, key_id);
+        let is_it = |&at: &u16| {
+            let room = self.at(RoomIndex(at));
+            *room.name == *name && room.key_id == key_id
+        };
+        self.by_key.find(key.0, is_it).map(|&at| RoomIndex(at))
+    }
+
+    /// The room of that handle, if there is one.
+    pub(super) fn get(&self, index: RoomIndex) -> Option<&Room> {
+        self.slots.get(usize::from(index.0))?.as_ref()
+    }
+
+    pub(in crate::relay) fn at(&self, index: RoomIndex) -> &Room {
+        self.get(index).expect("invariant: an index is of a living room")
+    }
+
+    pub(super) fn at_mut(&mut self, index: RoomIndex) -> &mut Room {
+        let slot = self.slots.get_mut(usize::from(index.0)).and_then(Option::as_mut);
+        slot.expect("invariant: an index is of a living room")
+    }
+
+    /// All rooms with their numbers. O(rooms).
+    pub(in crate::relay) fn all(&self) -> impl Iterator<Item = (RoomIndex, &Room)> {
+        let numbered = (0u16..).map(RoomIndex).zip(&self.slots);
+        numbered.filter_map(|(index, slot)| Some((index, slot.as_ref()?)))
+    }
+
+    /// The number of places, taken or not.
+    pub(super) fn places(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Adds a room that is not there.
+    pub(super) fn insert(&mut self, room: Room) -> RoomIndex {
+        // A handle is used again only when no fresh one is left.
+        let at = if self.slots.len() < self.rooms_max {
+            self.slots.push(None);
+            u16::try_from(self.slots.len() - 1).expect("invariant: rooms_max fits in u16")
+        } else {
+            self.free.pop_front().expect("invariant: a full table was asked first")
+        };
+        let key = room.key;
+        self.slots[usize::from(at)] = Some(room);
+        self.count += 1;
+        let slots = &self.slots;
+        let rehash = |&at: &u16| slots[usize::from(at)].as_ref().map_or(0, |room| room.key.0);
+        self.by_key.insert_unique(key.0, at, rehash);
+        RoomIndex(at)
+    }
+
+    /// Ends a room: its pages go back to the pool, its number rests. Returns who created it.
+    pub(super) fn remove(&mut self, index: RoomIndex, pool: &mut Pool) -> Option<Prefix> {
+        let room = self.slots[usize::from(index.0)].take().expect("invariant: an index is of a living room");
+        let entry = self.by_key.find_entry(room.key.0, |&at| at == index.0);
+        entry.expect("invariant: every room is in the table").remove();
+        self.highest_ended = self.highest_ended.max(Seq(room.ring.head()));
+        self.free.push_back(index.0);
+        self.count -= 1;
+        room.ring.release(pool);
+        room.creator
+    }
+
+    /// The room that nobody has been in for longest. O(rooms): only when the pool is empty.
+    pub(super) fn longest_empty(&self) -> Option<RoomIndex> {
+        let empty = self.all().filter_map(|(index, room)| Some((room.empty_since?, index)));
+        empty.min().map(|(_, index)| index)
+    }
+}
