@@ -1,6 +1,8 @@
 //! Native receivers: a client on each socket of a room, driven between turns,
 //! and the ways to send to them.
 
+#![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
+
 use super::{Fanout, Room, settle};
 use cpu_time::ThreadTime;
 use outcry::Time;
