@@ -114,6 +114,19 @@ fn after_its_end_a_connection_says_so() {
 }
 
 #[test]
+fn who_only_looks_in_hears_everything_too() {
+    let relay = Relay::start(&config(|_| {}));
+    let mut alice = open(&relay, "alice");
+    let lobby = alice.join(RoomSpec::lobby()).unwrap();
+    alice.send(lobby, b"hello").unwrap();
+    let found = process::until("the echo", || {
+        let event = alice.receive(Duration::ZERO).unwrap()?;
+        matches!(event, Event::Message(_)).then_some(event)
+    });
+    assert!(matches!(found, Event::Message(message) if message.mine));
+}
+
+#[test]
 fn nothing_within_the_time_is_nothing() {
     let relay = Relay::start(&config(|_| {}));
     let mut alice = open(&relay, "alice");

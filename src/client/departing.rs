@@ -77,7 +77,9 @@ impl Client {
     fn write_requests(&mut self, now: Time, builder: &mut Builder<'_>) -> Fits {
         while let Some(request) = self.requests.peek(now, |id| self.is_joined(id)) {
             let req = request.req;
-            push(builder, &frame_of(request, &self.rooms)?)?;
+            if let Some(frame) = frame_of(request, &self.rooms) {
+                push(builder, &frame)?;
+            }
             self.requests.sent(now, req, &self.rtt);
         }
         Some(())

@@ -188,13 +188,18 @@ impl Sending {
 
     // ---- in ----------------------------------------------------------------------
 
-    /// The relay has everything up to `cumulative`, which is entry `seq`.
-    pub(super) fn acknowledge(&mut self, now: Time, cumulative: Sseq, seq: Seq, rtt: &mut Rtt, events: &mut Events) {
-        let Some(count) = self.count_up_to(cumulative) else { return };
-        let newest = &self.queue[count - 1];
-        if newest.sent == 1 {
-            rtt.sample(now.since(newest.last_sent));
+    /// A message that was sent once has come back with what goes to the whole
+    /// room: that took a round trip. Anything else may have been lost on its way back first.
+    pub(super) fn measure(&self, now: Time, echo: Sseq, rtt: &mut Rtt) {
+        let pending = self.position(echo).map(|at| &self.queue[at]);
+        if let Some(pending) = pending.filter(|pending| pending.sent == 1) {
+            rtt.sample(now.since(pending.last_sent));
         }
+    }
+
+    /// The relay has everything up to `cumulative`, which is entry `seq`.
+    pub(super) fn acknowledge(&mut self, now: Time, cumulative: Sseq, seq: Seq, rtt: &Rtt, events: &mut Events) {
+        let Some(count) = self.count_up_to(cumulative) else { return };
         self.accepted(count, Some(seq), events);
         self.made_progress(now, rtt);
     }
