@@ -30,7 +30,7 @@ fn codes(sent: &[Sent], native: &Native) -> Vec<(Req, Code)> {
 /// What entries tell of their members, by kind and name.
 fn presence(entries: &[Entry]) -> Vec<(EntryKind, String)> {
     let tells = |entry: &Entry| {
-        let name = match Presence::parse(entry.kind, &entry.payload).unwrap()? {
+        let name = match Presence::parse(entry.kind, &entry.payload).expect("presence or none")? {
             Presence::Joined { name } | Presence::Left { name, .. } | Presence::Renamed { name } => name,
         };
         Some((entry.kind, name.to_owned()))
@@ -116,7 +116,7 @@ fn next_sseq(bench: &mut Bench, native: &mut Native, room: RoomHandle) -> Sseq {
         Down::Ack { room: of, cumulative, .. } if of == room => Some(cumulative),
         _ => None,
     });
-    Sseq(acks.unwrap().0 + 1)
+    Sseq(acks.expect("an ACK").0 + 1)
 }
 
 #[test]
@@ -380,7 +380,7 @@ fn whole_ring(bench: &mut Bench, native: &mut Native, room: RoomHandle) -> Vec<E
         Down::Head { room: of, head, tail, .. } if of == room => Some((tail, head)),
         _ => None,
     });
-    let (tail, head) = head.unwrap();
+    let (tail, head) = head.expect("a HEAD");
     let mut entries: BTreeMap<u64, Entry> = BTreeMap::new();
     let mut next = tail.0;
     while next <= head.0 {
