@@ -3,7 +3,7 @@
 
 use crate::clock;
 use crate::measure::{self, Measurement, Settings, Watch, sender_member};
-use crate::members::{Protocol, Sockets, Transport, plain};
+use crate::members::{Options, Protocol, Sockets, Transport, plain};
 use crate::payload;
 use crate::plan::{MESSAGES_MAX, Plan, Workload};
 use crate::report::{Setup, Slo};
@@ -59,10 +59,12 @@ pub struct Benchmark {
     pub rx_threads: u32,
     /// First core of the generator.
     pub pin: Option<usize>,
-    /// Receive buffer of each socket.
-    pub receive_buffer: Option<usize>,
+    /// How each socket is set up.
+    pub options: Options,
     /// The server's process.
     pub server_pid: Option<u32>,
+    /// The server's OpenMetrics page.
+    pub server_metrics: Option<String>,
     /// What must hold.
     pub slos: Vec<Slo>,
 }
@@ -78,7 +80,7 @@ impl Benchmark {
     pub fn validate(&self) -> Result<(), String> {
         let workload = &self.workload;
         let needed = plain::name(self.members.saturating_sub(1)).len() + payload::OVERHEAD_BYTES;
-        let refused = self.protocol.refuses(self.sockets, self.members, self.rx_threads);
+        let refused = self.protocol.refuses(self.sockets, self.options.gro, self.members, self.rx_threads);
         let wrong = [
             (self.members < 2, "--clients must be at least 2: one speaks, one hears".into()),
             (
@@ -104,7 +106,7 @@ impl Benchmark {
                 "--in-flight takes one sending thread: leave --tx-threads at 1".into(),
             ),
             (
-                usize::from(workload.sizes.least()) < needed,
+                usize::from(workload.least()) < needed,
                 format!("--size must be at least {needed}: name, time stamp and checksum need that"),
             ),
         ];
@@ -134,7 +136,7 @@ impl Benchmark {
 
     /// The plan of one run.
     pub fn plan(&self, seed: u64) -> Result<Plan, String> {
-        let arrival = self.script.arrival(self.workload.arrival, self.workload.rate);
+        let arrival = self.script.arrival(&self.workload.arrival, self.workload.rate);
         let workload = Workload { seed, arrival, ..self.workload.clone() };
         if self.in_flight.is_none() {
             return Plan::new(&workload);
@@ -144,11 +146,11 @@ impl Benchmark {
         Ok(Plan::closed(&workload, (messages as usize).min(MESSAGES_MAX / 4)))
     }
 
-    /// The server's port, if its queue can be watched without reading a table
-    /// of thousands of sockets of our own.
-    pub(crate) fn watched_port(&self) -> Option<u16> {
-        let few = self.sockets.shared(self.members).is_some();
-        (few && self.target.ip().is_loopback()).then(|| self.target.port())
+    /// The server, where its queue is to be watched: the members of shared
+    /// sockets are so many that a storm of them would overrun it.
+    pub(crate) fn watched(&self) -> Option<SocketAddr> {
+        let shared = self.sockets.shared(self.members).is_some();
+        (shared && self.target.ip().is_loopback()).then_some(self.target)
     }
 
     /// Members whose copies count.
@@ -158,7 +160,7 @@ impl Benchmark {
 
     /// Opens members of this benchmark's kind towards `target`.
     pub fn open(&self, target: SocketAddr) -> Result<Arc<dyn Transport>, String> {
-        self.protocol.open(self.sockets, target, self.members, &self.speakers(), self.receive_buffer)
+        self.protocol.open(self.sockets, target, self.members, &self.speakers(), self.options)
     }
 
     /// The members that send: the plan's, and those that probe.
@@ -185,7 +187,7 @@ impl Benchmark {
             senders: self.workload.senders,
             rate: self.in_flight.is_none().then_some(self.workload.rate),
             in_flight: self.in_flight,
-            arrival: self.script.arrival(self.workload.arrival, self.workload.rate).to_string(),
+            arrival: self.script.arrival(&self.workload.arrival, self.workload.rate).to_string(),
             scenario: self.script.label(self.members),
             size: self.size_text.clone(),
             seed: self.workload.seed,
@@ -201,7 +203,7 @@ impl Benchmark {
             return Ok(None);
         }
         progress.say("calibrating: what can this generator receive here?");
-        let size = self.workload.sizes.least();
+        let size = self.workload.least();
         let found = measure::calibrate(
             self.protocol,
             &|target| self.open(target),

@@ -32,7 +32,7 @@ pub struct Gate {
 /// What the gates need besides the measurement itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Surroundings {
-    /// Datagrams dropped at the generator's own sockets.
+    /// Copies dropped at the generator's own sockets.
     pub generator_drops: u64,
     /// Share of processor time that the host took away.
     pub stolen: f64,

@@ -29,4 +29,5 @@ pub mod scenario;
 pub mod search;
 pub mod session;
 pub mod stage;
+pub mod trace;
 pub mod units;

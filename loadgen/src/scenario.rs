@@ -62,12 +62,12 @@ impl Script {
     }
 
     /// The arrival process that the scenario wants in place of `asked`.
-    pub fn arrival(&self, asked: Arrival, rate: f64) -> Arrival {
+    pub fn arrival(&self, asked: &Arrival, rate: f64) -> Arrival {
         match (self.scenario, asked) {
             (Scenario::Burst, Arrival::Poisson) => {
                 Arrival::Burst { count: rate.ceil().max(1.0) as u32, every: Duration::from_secs(1) }
             }
-            _ => asked,
+            _ => asked.clone(),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::looker::{Look, Looker};
 use crate::measure::{self, Board, Measurement, Second, Settings, Watch};
 use crate::members::plain;
 use crate::plan::Plan;
-use crate::report::{Context, Report, RunFigures, Server, ServerSecond};
+use crate::report::{Context, Report, RunFigures, Server, ServerDrops, ServerSecond};
 use crate::session::{Joined, Joining, Session};
 use crate::units::{show_count, show_ns};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,7 +96,7 @@ impl<'a> Stage<'a> {
     /// Opens the sockets and brings everybody in.
     pub fn open(benchmark: &'a Benchmark, interrupt: &AtomicBool, progress: &mut dyn Progress) -> Result<Self, String> {
         let clock = Clock::start();
-        let mut looker = Looker::new(benchmark.target, benchmark.server_pid);
+        let mut looker = Looker::new(benchmark.target, benchmark.server_pid, benchmark.server_metrics.clone());
         looker.before_join()?;
         let transport = benchmark.open(benchmark.target)?;
         let read = transport.addresses().into_iter().take(benchmark.script.reading(benchmark.members) as usize);
@@ -107,7 +107,8 @@ impl<'a> Stage<'a> {
             rate: benchmark.join_rate,
             patience: benchmark.join_patience,
             rx_threads: benchmark.rx_threads,
-            watched_port: benchmark.watched_port(),
+            watched: benchmark.watched(),
+            server_pid: benchmark.server_pid,
         };
         let joined = session.join(&joining, interrupt, |_| ())?;
         progress.say(&format!("all members proven in {}", show_ns(joined.elapsed.as_nanos() as f64)));
@@ -149,14 +150,18 @@ impl<'a> Stage<'a> {
     ) -> Result<Report, String> {
         let around = self.surroundings(&trial, ceiling)?;
         let server = self.looker.server(&trial);
-        let server_drops = trial.end.server_drops_since(&trial.start);
         let run = &trial.measurement;
+        let seen = ServerDrops {
+            socket: trial.end.server_drops_since(&trial.start),
+            unheard: trial.end.unheard_since(&trial.start, run.sent_with_warmup),
+            counted: trial.end.counted_since(&trial.start).unwrap_or_default(),
+        };
         let context = Context {
             setup: benchmark.setup(self.session.transport.label(), run),
             join: self.joined.into(),
             server,
             around,
-            server_drops,
+            server_drops: seen,
             server_seconds: trial.server_seconds,
             name_of: plain::name,
             slos: benchmark.slos.clone(),
@@ -168,7 +173,7 @@ impl<'a> Stage<'a> {
     /// For the self-check.
     pub fn surroundings(&self, trial: &Trial, ceiling: Option<f64>) -> Result<Surroundings, String> {
         Ok(Surroundings {
-            generator_drops: trial.end.own_drops_since(&trial.start),
+            generator_drops: trial.measurement.copies_in(trial.end.own_drops_since(&trial.start)),
             stolen: trial.end.stolen_since(&trial.start),
             alive: self.session.count_alive(self.benchmark.rx_threads)?,
             members: self.benchmark.members,

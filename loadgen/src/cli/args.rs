@@ -2,13 +2,15 @@
 
 use crate::benchmark::{Benchmark, Progress};
 use crate::child::Relay;
-use crate::members::{Protocol, Sockets};
+use crate::members::{Options, Protocol, Sockets};
 use crate::plan::{Arrival, Sizes, Workload};
 use crate::report::Slo;
 use crate::scenario::{Scenario, Script};
+use crate::trace::Trace;
 use crate::units::{parse_bytes, parse_count, parse_duration, parse_scaled};
 use clap::Args;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Args, Clone, Debug)]
@@ -103,9 +105,19 @@ pub(super) struct WorkloadArgs {
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     rcvbuf: Option<usize>,
 
+    /// Receive trains whole (UDP_GRO): cheaper for server and generator where the
+    /// server sends trains, so such results are labelled and compared with their like.
+    #[arg(long)]
+    gro: bool,
+
     /// The server's process on this host: its CPU per copy and its memory are reported.
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
+
+    /// The server's OpenMetrics page (http only): losses are attributed by its
+    /// counters, read before and after measuring.
+    #[arg(long, value_name = "URL")]
+    server_metrics: Option<String>,
 
     /// What must hold, else exit 1: p99=2ms, last.p99=5ms, loss=0, loss=0.1%. Repeatable.
     #[arg(long, value_name = "BOUND")]
@@ -122,7 +134,7 @@ pub(super) struct Pace {
 
 impl WorkloadArgs {
     /// The benchmark that these flags ask for, at `pace`.
-    pub(super) fn benchmark(&self, pace: Pace) -> Result<Benchmark, String> {
+    pub(super) fn benchmark(&self, pace: Pace, trace: Option<Trace>) -> Result<Benchmark, String> {
         let script = Script {
             scenario: self.scenario,
             aside: (self.aside / 100.0).clamp(0.0, 1.0),
@@ -136,11 +148,11 @@ impl WorkloadArgs {
             members: self.clients,
             sockets: self.sockets,
             script,
-            workload: self.workload(pace)?,
+            size_text: if trace.is_some() { "as traced".into() } else { self.size.clone() },
+            workload: self.workload(pace, trace)?,
             in_flight: pace.in_flight,
             runs: self.runs,
             calibrate: !self.no_calibrate,
-            size_text: self.size.clone(),
             drain: self.drain,
             late: self.late,
             join_rate: self.join_rate.unwrap_or_else(|| script.join_rate()),
@@ -148,9 +160,10 @@ impl WorkloadArgs {
             tx_threads: self.tx_threads,
             rx_threads: self.rx_threads,
             pin: self.pin,
-            receive_buffer: self.rcvbuf,
+            options: Options { receive_buffer: self.rcvbuf, gro: self.gro },
             // Known when the relay is started.
             server_pid: self.server_pid.or_else(|| self.target.is_none().then_some(0)),
+            server_metrics: self.server_metrics.clone(),
             slos: self.slo.clone(),
         };
         benchmark.validate()?;
@@ -178,11 +191,15 @@ impl WorkloadArgs {
         Ok(Some(relay))
     }
 
-    fn workload(&self, pace: Pace) -> Result<Workload, String> {
+    fn workload(&self, pace: Pace, trace: Option<Trace>) -> Result<Workload, String> {
+        let senders = trace.as_ref().map_or(self.senders, Trace::senders);
+        if trace.is_some() && senders > self.clients {
+            return Err(format!("--trace names sender {}, and --clients are {}", senders - 1, self.clients));
+        }
         Ok(Workload {
-            rate: pace.rate,
-            senders: self.senders,
-            arrival: self.arrival,
+            rate: trace.as_ref().map_or(pace.rate, |trace| trace.rate(pace.duration)),
+            senders,
+            arrival: trace.map_or_else(|| self.arrival.clone(), |trace| Arrival::Trace(Arc::new(trace))),
             sizes: self.size.parse::<Sizes>()?,
             warmup: self.warmup,
             duration: pace.duration,

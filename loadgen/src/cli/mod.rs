@@ -86,11 +86,12 @@ fn print(report: &Report, output: Output) -> Result<(), String> {
 
 /// The latency table, in ns; empty where a percentile is not supported.
 fn print_rows(report: &Report) {
-    println!("row,messages,samples,min_ns,p50_ns,p90_ns,p99_ns,p99.9_ns,max_ns");
+    println!("row,messages,samples,min_ns,p50_ns,p90_ns,p99_ns,p99.9_ns,max_ns,members");
     for row in &report.latency {
         let figures = std::iter::once(&row.min).chain(&row.quantiles).chain(std::iter::once(&row.max));
         let cells: Vec<String> = figures.map(|figure| figure.ns().map_or(String::new(), |ns| ns.to_string())).collect();
-        println!("\"{}\",{},{},{}", row.name, row.messages, row.samples, cells.join(","));
+        let made = &report.setup.members_made;
+        println!("\"{}\",{},{},{},\"{made}\"", row.name, row.messages, row.samples, cells.join(","));
     }
 }
 

@@ -20,6 +20,8 @@ const COPIES_PER_SECOND_MAX: f64 = 20e6;
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ceiling {
+    /// How members were made.
+    pub members_made: String,
     /// Copies per second received.
     pub copies_per_second: f64,
     /// Messages in one datagram train; 1: a datagram each.
@@ -92,6 +94,7 @@ fn reflect(
         board.stop_receiving();
         let joined: Vec<_> = receivers.into_iter().map(super::join).collect::<Result<_, _>>()?;
         Ok(Ceiling {
+            members_made: transport.label(),
             copies_per_second: received as f64 / elapsed,
             train,
             lost: sent?.saturating_sub(joined.iter().map(|thread| thread.integrity.delivered).sum()),

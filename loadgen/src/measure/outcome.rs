@@ -69,6 +69,10 @@ pub struct Measurement {
     pub delivering_ns: u64,
     /// Distinct copies delivered, those of the warm-up included.
     pub copies_with_warmup: u64,
+    /// Messages that the kernel took, those of the warm-up included.
+    pub sent_with_warmup: u64,
+    /// Messages that the kernel handed over at once, on average; 1 without UDP_GRO.
+    pub messages_per_datagram: f64,
     /// Messages went out as others were complete, not at planned times.
     pub closed: bool,
     /// Whether it was interrupted.
@@ -107,6 +111,8 @@ impl Measurement {
         self.sending_ns += other.sending_ns;
         self.delivering_ns += other.delivering_ns;
         self.copies_with_warmup += other.copies_with_warmup;
+        self.sent_with_warmup += other.sent_with_warmup;
+        self.messages_per_datagram = self.messages_per_datagram.max(other.messages_per_datagram);
         self.interrupted |= other.interrupted;
         self.integrity.add(&other.integrity);
         self.delivery.add(&other.delivery);
@@ -130,6 +136,11 @@ impl Measurement {
     /// Copies that did not come.
     pub fn lost(&self) -> u64 {
         self.expected.saturating_sub(self.integrity.delivered)
+    }
+
+    /// The copies in what the kernel counts as `drops`: to it a train is one.
+    pub fn copies_in(&self, drops: u64) -> u64 {
+        (drops as f64 * self.messages_per_datagram).round() as u64
     }
 
     /// Lost copies as a share of those expected.
@@ -182,6 +193,8 @@ pub(super) fn merge(
         sending_ns: sending.until_ns,
         delivering_ns: sending.until_ns.saturating_sub(plan.warmup_ns),
         copies_with_warmup: (0..plan.slots.len()).map(|index| u64::from(board.copies(index))).sum(),
+        sent_with_warmup: board.sent(),
+        messages_per_datagram: board.messages_per_datagram(),
         closed: settings.in_flight.is_some(),
         interrupted: sending.until_ns < plan.end_ns,
         integrity: Integrity::default(),

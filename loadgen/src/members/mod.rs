@@ -6,6 +6,7 @@ pub mod limits;
 pub mod plain;
 pub mod protocol;
 pub mod shared;
+mod slots;
 pub mod tcp;
 pub mod udp;
 
@@ -14,6 +15,7 @@ pub use protocol::Protocol;
 use crate::clock::Clock;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::AddAssign;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,11 +86,37 @@ impl Sockets {
     }
 
     /// Opens plain members towards `target`.
-    pub fn open(self, target: SocketAddr, members: u32, rcvbuf: Option<usize>) -> Result<Arc<dyn Transport>, String> {
+    pub fn open(self, target: SocketAddr, members: u32, options: Options) -> Result<Arc<dyn Transport>, String> {
         Ok(match self.shared(members) {
-            None => Arc::new(udp::PerClient::open(target, members, rcvbuf)?),
-            Some(count) => Arc::new(shared::Shared::open(target, members, count, rcvbuf)?),
+            None => Arc::new(udp::PerClient::open(target, members, options)?),
+            Some(count) => Arc::new(shared::Shared::open(target, members, count, options)?),
         })
+    }
+}
+
+/// How each of the members' sockets is set up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Receive buffer in bytes, if not the system's.
+    pub receive_buffer: Option<usize>,
+    /// UDP_GRO (udp(7)): a train that the target sent is received whole.
+    pub gro: bool,
+}
+
+/// What one visit to the kernel brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Messages, of any kind.
+    pub messages: u64,
+    /// What the kernel handed over for them: fewer with UDP_GRO. Its drop
+    /// counters count these.
+    pub datagrams: u64,
+}
+
+impl AddAssign for Taken {
+    fn add_assign(&mut self, more: Self) {
+        self.messages += more.messages;
+        self.datagrams += more.datagrams;
     }
 }
 
@@ -148,6 +176,6 @@ pub trait Transport: Send + Sync {
 /// One thread's receiving half, made and used on that thread.
 pub trait Receiver {
     /// Waits up to `wait` for anything, hands it to `sink`, and returns how
-    /// many datagrams there were.
-    fn receive(&mut self, wait: Duration, sink: &mut dyn Sink) -> io::Result<u64>;
+    /// much there was.
+    fn receive(&mut self, wait: Duration, sink: &mut dyn Sink) -> io::Result<Taken>;
 }

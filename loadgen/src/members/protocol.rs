@@ -1,7 +1,7 @@
 //! What targets speak, and how members of each kind are opened.
 
 use super::tcp::{self, mqtt::Mqtt, nats::Nats, redis::Redis};
-use super::{Sockets, Transport};
+use super::{Options, Sockets, Transport};
 use clap::ValueEnum;
 use std::fmt;
 use std::net::SocketAddr;
@@ -34,9 +34,12 @@ impl fmt::Display for Protocol {
 
 impl Protocol {
     /// What cannot be made of `members` with `sockets`, and what could.
-    pub fn refuses(self, sockets: Sockets, members: u32, rx_threads: u32) -> Option<String> {
+    pub fn refuses(self, sockets: Sockets, gro: bool, members: u32, rx_threads: u32) -> Option<String> {
         if self == Self::Plain {
             return (!sockets.fits(members, rx_threads)).then(|| sockets.bounds(rx_threads));
+        }
+        if gro {
+            return Some(format!("--gro is for UDP; --protocol {self} is over TCP"));
         }
         if matches!(sockets, Sockets::Shared(_)) {
             return Some(format!("--protocol {self} takes a TCP connection per member: leave --sockets out"));
@@ -52,13 +55,15 @@ impl Protocol {
         target: SocketAddr,
         members: u32,
         speakers: &[u32],
-        receive_buffer: Option<usize>,
+        options: Options,
     ) -> Result<Arc<dyn Transport>, String> {
         Ok(match self {
-            Self::Plain => sockets.open(target, members, receive_buffer)?,
-            Self::Nats => Arc::new(tcp::Connections::<Nats>::open(target, members, speakers, receive_buffer)?),
-            Self::Redis => Arc::new(tcp::Connections::<Redis>::open(target, members, speakers, receive_buffer)?),
-            Self::Mqtt => Arc::new(tcp::Connections::<Mqtt>::open(target, members, speakers, receive_buffer)?),
+            Self::Plain => sockets.open(target, members, options)?,
+            Self::Nats => Arc::new(tcp::Connections::<Nats>::open(target, members, speakers, options.receive_buffer)?),
+            Self::Redis => {
+                Arc::new(tcp::Connections::<Redis>::open(target, members, speakers, options.receive_buffer)?)
+            }
+            Self::Mqtt => Arc::new(tcp::Connections::<Mqtt>::open(target, members, speakers, options.receive_buffer)?),
         })
     }
 

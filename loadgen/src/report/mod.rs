@@ -6,6 +6,7 @@ mod compare;
 mod figure;
 mod files;
 mod html;
+mod loss;
 mod runs;
 mod slo;
 mod svg;
@@ -15,6 +16,7 @@ mod text;
 pub use compare::{Change, Comparison, compare, differences};
 pub use figure::Figure;
 pub use files::Files;
+pub use loss::{Loss, ServerDrops};
 pub use runs::{Interval, RunFigures, intervals};
 pub use slo::Slo;
 pub use sweep::{Curve, Point, knee};
@@ -103,6 +105,14 @@ impl Verdict {
     }
 }
 
+/// What must be said wherever members that were made in a special way are
+/// shown, where the whole sentence does not fit; empty for the usual ones.
+pub fn mark(members_made: &str) -> String {
+    let said = ["SHARED", "GRO"].into_iter().filter(|word| members_made.contains(&format!("{word}:")));
+    let said = said.collect::<Vec<_>>().join(", ");
+    if said.is_empty() { said } else { format!(" ({said})") }
+}
+
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Setup {
@@ -139,8 +149,11 @@ pub struct Setup {
 /// How members came in.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JoinFigures {
-    /// Until every name was sent once, in ns.
+    /// Until every name was sent once, in ns; and read, where the server is watched.
     pub sent_ns: u64,
+    /// The server's processor time meanwhile, in ns.
+    #[serde(default)]
+    pub server_cpu_ns: Option<u64>,
     /// Until all were proven, in ns.
     pub elapsed_ns: u64,
     /// Names sent again.
@@ -150,7 +163,12 @@ pub struct JoinFigures {
 impl From<Joined> for JoinFigures {
     fn from(joined: Joined) -> Self {
         let ns = |duration: std::time::Duration| duration.as_nanos() as u64;
-        Self { sent_ns: ns(joined.sent), elapsed_ns: ns(joined.elapsed), repeated: joined.repeated }
+        Self {
+            sent_ns: ns(joined.sent),
+            elapsed_ns: ns(joined.elapsed),
+            server_cpu_ns: joined.server_cpu_ns,
+            repeated: joined.repeated,
+        }
     }
 }
 
@@ -175,23 +193,6 @@ pub struct Traffic {
     pub sent_per_second: f64,
     /// Copies per second, delivered.
     pub delivered_per_second: f64,
-}
-
-/// Where lost copies went. The parts add up to `lost`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Loss {
-    /// Copies expected and not delivered.
-    pub lost: u64,
-    /// The same as a share of those expected.
-    pub ratio: f64,
-    /// Dropped at the generator's sockets.
-    pub generator_socket: u64,
-    /// Never read by the server: its socket was full. Seen on one host only.
-    pub server_socket: u64,
-    /// Of messages that nobody got and that no socket dropped.
-    pub server_refused: u64,
-    /// The rest.
-    pub unexplained: u64,
 }
 
 /// One line of the latency table.
@@ -311,8 +312,8 @@ pub struct Context {
     pub server: Option<Server>,
     /// For the self-check.
     pub around: check::Surroundings,
-    /// Datagrams dropped at the server's socket.
-    pub server_drops: u64,
+    /// What the server did not relay.
+    pub server_drops: ServerDrops,
     /// Names of members.
     pub name_of: fn(u32) -> String,
     /// Objectives.
@@ -415,20 +416,6 @@ impl Traffic {
             sent_per_second: run.sent as f64 / seconds,
             delivered_per_second: run.copies_per_second(),
         }
-    }
-}
-
-impl Loss {
-    /// A message that nobody got was not relayed; a copy that one lacks was
-    /// lost on the way. Each cause explains at most what is left.
-    fn attribute(run: &Measurement, generator_drops: u64, server_drops: u64) -> Self {
-        let lost = run.lost();
-        let receivers = u64::from(run.receivers);
-        let server_socket = (server_drops.min(run.unseen) * receivers).min(lost);
-        let server_refused = (run.unseen * receivers).min(lost) - server_socket;
-        let generator_socket = generator_drops.min(lost - server_socket - server_refused);
-        let unexplained = lost - server_socket - server_refused - generator_socket;
-        Self { lost, ratio: run.loss(), generator_socket, server_socket, server_refused, unexplained }
     }
 }
 
