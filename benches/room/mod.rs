@@ -1,6 +1,8 @@
 //! Receivers on loopback, drained by a thread, and the ways to send to them.
 #![allow(unreachable_pub, reason = "a bench is no library")]
 
+pub mod native;
+
 use cpu_time::ThreadTime;
 use outcry::config::Config;
 use outcry::net::Prebuilt;

@@ -10,7 +10,8 @@ use crate::plan::{MESSAGES_MAX, Plan, Workload};
 use crate::report::{Setup, Slo};
 use crate::rooms::Rooms;
 use crate::scenario::{Scenario, Script};
-use crate::units::show_scaled;
+use crate::screen::{Outline, Vitals};
+use crate::units::{show_count, show_scaled};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +79,20 @@ pub struct Benchmark {
 pub trait Progress: Watch {
     /// One line for people.
     fn say(&mut self, line: &str);
+
+    /// So many of all members are proven.
+    fn joined(&mut self, _proven: u32, _all: u32) {}
+
+    /// A measurement begins.
+    fn begin(&mut self, _outline: &Outline) {}
+
+    /// Whether [`vitals`](Self::vitals) are worth their trouble.
+    fn wants_vitals(&self) -> bool {
+        false
+    }
+
+    /// How things stand, once a second.
+    fn vitals(&mut self, _vitals: &Vitals) {}
 }
 
 impl Benchmark {
@@ -245,6 +260,27 @@ impl Benchmark {
             warmup_ns: self.workload.warmup.as_nanos() as u64,
             duration_ns: run.duration_ns,
             late_ns: self.late.as_nanos() as u64,
+        }
+    }
+
+    /// For those who watch: what is measured, on two lines.
+    pub(crate) fn outline(&self, made: &str) -> Outline {
+        let (workload, members) = (&self.workload, show_count(self.members.into()));
+        let arrival = self.script.arrival(&workload.arrival, workload.rate);
+        let pace = match self.in_flight {
+            Some(depth) => format!("{depth} messages in flight"),
+            None => format!("{} msg/s {arrival}", show_scaled(workload.rate)),
+        };
+        let scenario = self.script.label(self.members);
+        Outline {
+            members: format!("{members} members at {} ({}), {made}", self.target, self.protocol),
+            workload: format!(
+                "{} senders, {pace}, {} bytes, {scenario}",
+                show_count(workload.senders.into()),
+                self.size_text
+            ),
+            warmup: workload.warmup,
+            duration: workload.duration,
         }
     }
 

@@ -6,19 +6,19 @@ use crate::check::Surroundings;
 use crate::clock::Clock;
 use crate::looker::{Look, Looker};
 use crate::lossy::{Path, PathFigures};
-use crate::measure::{self, Board, Measurement, Second, Settings, Watch};
+use crate::measure::{self, Measurement, Settings};
 use crate::members::{NativeFigures, plain};
 use crate::plan::Plan;
 use crate::report::{Context, Report, RunFigures, Server, ServerDrops, ServerSecond};
+use crate::sampler::Sampler;
 use crate::session::{Joined, Joining, Session};
 use crate::units::{show_count, show_ns};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 /// Runs it.
 pub fn run(benchmark: &Benchmark, interrupt: &AtomicBool, progress: &mut dyn Progress) -> Result<Report, String> {
     let ceiling = benchmark.ceiling(progress)?;
-    let mut stage = Stage::open(benchmark, interrupt, progress)?;
+    let mut stage = Stage::open(benchmark, ceiling, interrupt, progress)?;
     let mut done: Option<Trial> = None;
     let mut figures = Vec::new();
     for run in 0..benchmark.runs {
@@ -37,7 +37,7 @@ pub fn run(benchmark: &Benchmark, interrupt: &AtomicBool, progress: &mut dyn Pro
         }
     }
     let trial = done.ok_or("no run took place")?;
-    let report = stage.report(benchmark, trial, ceiling, figures)?;
+    let report = stage.report(benchmark, trial, figures)?;
     stage.session.leave(benchmark.join_rate);
     Ok(report)
 }
@@ -51,26 +51,8 @@ pub struct Stage<'a> {
     joined: Joined,
     /// What members speak through, if not to the server itself.
     path: Option<Path>,
+    ceiling: Option<f64>,
     clock: Clock,
-}
-
-/// Looks at the server once a second, on the way to the one who watches.
-struct Sampler<'a> {
-    looker: &'a Looker,
-    progress: &'a mut dyn Progress,
-    last_cpu: u64,
-    seconds: Vec<ServerSecond>,
-}
-
-impl Watch for Sampler<'_> {
-    fn progress(&mut self, elapsed: Duration, board: &Board, second: Option<&Second>) {
-        if let (Some(second), Some(sample)) = (second, self.looker.sample_now()) {
-            let cpu_ns = sample.cpu_ns.saturating_sub(self.last_cpu);
-            self.last_cpu = sample.cpu_ns;
-            self.seconds.push(ServerSecond { second: second.second, cpu_ns, rss_bytes: sample.rss_bytes });
-        }
-        self.progress.progress(elapsed, board, second);
-    }
 }
 
 /// One measurement with what was seen around it.
@@ -107,7 +89,12 @@ impl Trial {
 
 impl<'a> Stage<'a> {
     /// Opens the sockets and brings everybody in.
-    pub fn open(benchmark: &'a Benchmark, interrupt: &AtomicBool, progress: &mut dyn Progress) -> Result<Self, String> {
+    pub fn open(
+        benchmark: &'a Benchmark,
+        ceiling: Option<f64>,
+        interrupt: &AtomicBool,
+        progress: &mut dyn Progress,
+    ) -> Result<Self, String> {
         let clock = Clock::start();
         let mut looker = Looker::new(benchmark.target, benchmark.server_pid, benchmark.server_metrics.clone());
         looker.before_join()?;
@@ -124,10 +111,10 @@ impl<'a> Stage<'a> {
             watched: benchmark.watched(),
             server_pid: benchmark.server_pid,
         };
-        let joined = session.join(&joining, interrupt, |_| ())?;
+        let joined = session.join(&joining, interrupt, |proven| progress.joined(proven, benchmark.members))?;
         looker.watch_own(own.into_iter().chain(path.iter().flat_map(Path::ports)).collect());
         progress.say(&format!("all members proven in {}", show_ns(joined.elapsed.as_nanos() as f64)));
-        Ok(Self { benchmark, session, looker, joined, path, clock })
+        Ok(Self { benchmark, session, looker, joined, path, ceiling, clock })
     }
 
     /// Measures one plan.
@@ -144,7 +131,8 @@ impl<'a> Stage<'a> {
         let start = self.looker.look()?;
         let transport = &self.session.transport;
         let (native, path) = (transport.native(), self.path.as_ref().map(Path::figures));
-        let mut sampler = Sampler { looker: &self.looker, progress, last_cpu: start.cpu_ns(), seconds: Vec::new() };
+        progress.begin(&self.benchmark.outline(&transport.label()));
+        let mut sampler = Sampler::new(&self.looker, &start, plan, in_flight.is_some(), self.ceiling, progress);
         let measurement = measure::measure(transport, plan, &settings, self.clock, interrupt, &mut sampler)?;
         let server_seconds = sampler.seconds;
         let native = native.and_then(|before| Some(transport.native()?.since(&before)));
@@ -159,14 +147,8 @@ impl<'a> Stage<'a> {
 
     /// Judges and reports what was measured for `benchmark`, which differs from
     /// the stage's own in pace and objectives at most.
-    pub fn report(
-        &self,
-        benchmark: &Benchmark,
-        trial: Trial,
-        ceiling: Option<f64>,
-        runs: Vec<RunFigures>,
-    ) -> Result<Report, String> {
-        let around = self.surroundings(&trial, ceiling)?;
+    pub fn report(&self, benchmark: &Benchmark, trial: Trial, runs: Vec<RunFigures>) -> Result<Report, String> {
+        let around = self.surroundings(&trial)?;
         let server = self.looker.server(&trial);
         let run = &trial.measurement;
         let seen = ServerDrops {
@@ -191,13 +173,13 @@ impl<'a> Stage<'a> {
     }
 
     /// For the self-check.
-    pub fn surroundings(&self, trial: &Trial, ceiling: Option<f64>) -> Result<Surroundings, String> {
+    pub fn surroundings(&self, trial: &Trial) -> Result<Surroundings, String> {
         Ok(Surroundings {
             generator_drops: trial.measurement.copies_in(trial.end.own_drops_since(&trial.start)),
             stolen: trial.end.stolen_since(&trial.start),
             alive: self.session.count_alive(self.benchmark.rx_threads)?,
             members: self.benchmark.members,
-            ceiling,
+            ceiling: self.ceiling,
         })
     }
 }

@@ -4,6 +4,7 @@
 mod args;
 mod calibrate;
 mod compare;
+mod floor;
 mod progress;
 mod report;
 mod run;
@@ -34,6 +35,8 @@ enum Command {
     Search(Box<sweep::SearchArgs>),
     /// What this generator can receive on this machine, from a reflector that only sends.
     Calibrate(calibrate::CalibrateArgs),
+    /// What a copy costs the server beside the kernel's floor at the same addresses.
+    Floor(floor::FloorArgs),
     /// Print and draw a saved run again.
     Report(report::ReportArgs),
     /// Two saved runs, figure by figure.
@@ -61,6 +64,7 @@ pub fn main() -> u8 {
         Command::Sweep(args) => sweep::sweep(&args),
         Command::Search(args) => sweep::search(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Floor(args) => floor::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
     };
