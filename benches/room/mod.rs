@@ -1,7 +1,10 @@
 //! Receivers on loopback, drained by a thread, and the ways to send to them.
 #![allow(unreachable_pub, reason = "a bench is no library")]
 
+pub mod native;
+
 use cpu_time::ThreadTime;
+use nix::sys::socket::{setsockopt, sockopt};
 use outcry::config::Config;
 use outcry::net::Prebuilt;
 use outcry::server::Server;
@@ -55,6 +58,11 @@ impl Room {
         &self.addresses
     }
 
+    /// Whether receivers take a train as a whole (udp(7) `UDP_GRO`). False: this kernel cannot.
+    pub fn set_gro(&self, on: bool) -> bool {
+        self.sockets.iter().all(|socket| setsockopt(socket, sockopt::UdpGroSegment, &on).is_ok())
+    }
+
     /// Takes `copies` copies out of the sockets.
     pub fn drain(&self, copies: u64) {
         self.drain.send(copies).expect("the drain thread runs");
@@ -85,7 +93,7 @@ fn start_drain(sockets: Arc<Vec<UdpSocket>>) -> (SyncSender<u64>, Receiver<u64>)
 
 /// Receives until nothing waits.
 fn empty(socket: &UdpSocket) -> u64 {
-    let mut buffer = [0; 2048];
+    let mut buffer = [0; 65_536];
     let mut copies = 0;
     loop {
         match socket.recv(&mut buffer) {

@@ -1,7 +1,7 @@
 //! The client: the member's half of the native protocol as a state machine.
 //! Datagrams and time come in; datagrams and events are fetched. Never reads a
 //! clock, opens a socket, draws a random number or starts a thread: a driver
-//! does.
+//! does, [`blocking`](crate::blocking) is one.
 //!
 //! This file is the face. `arriving` is what each datagram does, `departing`
 //! what is in the next one, `lifecycle` how a session begins and ends;
@@ -61,6 +61,7 @@ mod sending;
 mod session;
 #[cfg(test)]
 mod tests;
+mod wording;
 
 pub use crate::wire::header::{Code, DirectStatus, EntryKind, RefusedCause, SlowCause};
 pub use crate::wire::id::{Epoch, Instance, KeyId, MemberId, Seq, Sseq};
@@ -72,6 +73,7 @@ pub use options::{
     SEND_QUEUE_BYTES_MAX, SEND_QUEUE_MESSAGES_MAX,
 };
 pub use seal::{ARGON2_KIB, RoomKey, SealError, text_bytes_max as sealed_text_bytes_max};
+pub use wording::explain;
 
 use crate::Time;
 use crate::wire::header::{DATAGRAM_BYTES_MAX, DIRECT_PAYLOAD_BYTES_MAX, MSG_PAYLOAD_BYTES_MAX};
@@ -80,7 +82,7 @@ use direct::Directs;
 use event::Events;
 use handshake::Handshake;
 use lifecycle::Closing;
-use requests::{Ask, Requests};
+use requests::{Ask, Requests, Whom};
 use room::Room;
 use rtt::Rtt;
 use session::Session;
@@ -108,6 +110,8 @@ pub struct Counts {
     pub unbelievable: u64,
     /// Entries that came for the first time.
     pub entries: u64,
+    /// Of these: in what was sent to this client alone, as a repair or because it could not keep up.
+    pub entries_alone: u64,
     /// Entries that came again.
     pub known_entries: u64,
     /// Entries that found no place; they are asked for again.
@@ -122,6 +126,10 @@ pub struct Counts {
     pub known_directs: u64,
     /// Sessions begun.
     pub sessions: u64,
+    /// Requests for missing entries (NACK).
+    pub nacks: u64,
+    /// Messages that were sent again.
+    pub resends: u64,
 }
 
 /// A member of a relay: one per socket.
@@ -351,7 +359,7 @@ impl Client {
     pub fn who(&mut self, now: Time, room: RoomId) -> Result<RequestId, Unfit> {
         self.expect_open()?;
         self.find_room(room).ok_or(Unfit::NoRoom)?;
-        self.requests.ask(now, Ask::Who { room, cursor: 0, only: None })
+        self.requests.ask(now, Ask::Who { room, cursor: 0, whom: Whom::All })
     }
 
     /// Asks for the relay's rooms: [`Event::Room`] for each, then [`Event::ListEnd`].
