@@ -245,6 +245,7 @@ impl Relay {
             self.next_session_expiry(),
             native.closing.front().map(|closing| closing.due),
             native.probed.front().map(|&(due, _)| due),
+            native.instances.next_end(),
             native.room_timers.next(),
             native.feed_due,
         ];
