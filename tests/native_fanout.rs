@@ -185,7 +185,10 @@ fn what_is_fresh_is_sent_before_the_ring_overwrites_it() {
 #[test]
 fn every_room_may_speak_in_one_turn_or_is_told_to_wait() {
     const SESSIONS: u16 = 132;
-    let mut bench = Bench::with(|limits| limits.presence_members_max = 0);
+    let mut bench = Bench::with(|limits| {
+        limits.presence_members_max = 0;
+        limits.rings_bytes_max += limits.ring_bytes_max;
+    });
     let mut natives: Vec<_> = (0..SESSIONS).map(|n| Native::connected(&mut bench, n, &format!("n{n}"))).collect();
     let mut rooms = Vec::new();
     for (number, native) in natives.iter_mut().enumerate() {
