@@ -436,7 +436,8 @@ pub struct Limits {
     pub ring_bytes_max: u32,
     /// Messages that a room keeps at most, from `RING_MESSAGES_SMALLEST` on.
     pub ring_messages_max: u32,
-    /// Bytes that all rooms keep at most.
+    /// Bytes that all rooms keep at most. [`ring_bytes_max`](Self::ring_bytes_max) of them
+    /// are the lobby's own.
     pub rings_bytes_max: u32,
     /// What a native client must prove to know; `None`: anyone may come.
     pub access_key: Option<AccessKey>,

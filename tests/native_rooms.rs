@@ -257,6 +257,22 @@ fn a_room_outlives_its_last_member_by_ten_minutes() {
 }
 
 #[test]
+fn the_numbers_of_the_latest_32_rooms_are_kept() {
+    let mut bench = bench();
+    let mut alice = Native::connected(&mut bench, 1, "alice");
+    for number in 0..33 {
+        let room = alice.join(&mut bench, &format!("r{number}")).room;
+        alice.say(&mut bench, room, 1, "x");
+        alice.leave(&mut bench, room);
+    }
+    alice.close(&mut bench);
+    alice.again();
+    alice.connect(&mut bench);
+    let next = [0, 1, 32].map(|number| alice.join(&mut bench, &format!("r{number}")).next_sseq);
+    assert_eq!(next, [1, 2, 2]);
+}
+
+#[test]
 fn a_handle_is_used_again_last() {
     let mut bench = Bench::with(|limits| limits.rooms_max = 5);
     let mut alice = Native::connected(&mut bench, 1, "alice");
