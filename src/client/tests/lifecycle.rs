@@ -118,6 +118,13 @@ fn in_the_same_epoch_a_room_goes_on_where_it_was() {
     peer.repair(4, &[bobs(4, b"4"), bobs(5, b"5")]);
     peer.bob_says(6..=9);
     assert_eq!(peer.heard().iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), (4..=9).collect::<Vec<_>>());
+    peer.forget();
+    peer.run(1000);
+    let lost = peer.frames().into_iter().find_map(|frame| match frame {
+        uplink::Frame::Report { lost, .. } => Some(lost),
+        _ => None,
+    });
+    assert_eq!(lost, Some(0), "counted since this JOIN, and what was said meanwhile is no loss");
     assert!(peer.client.name_of(room, BOB).is_none());
 }
 
