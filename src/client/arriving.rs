@@ -2,7 +2,7 @@
 
 use super::direct::Arrival;
 use super::event::{BESIDE, BYTES_BESIDE, Direct, Event};
-use super::requests::{Ask, Request};
+use super::requests::{Ask, Request, Whom};
 use super::room::{Room, Telling};
 use super::{Client, Code, MemberId, RefusedCause, Seq, SlowCause};
 use crate::Time;
@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// A JOIN that the relay's rates did not allow is asked again after this.
 const JOIN_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Members whose names are asked for at once; in a larger room, as they speak.
+const NAMES_ASKED_MAX: u32 = 256;
 
 impl Client {
     pub(super) fn arrive(&mut self, now: Time, datagram: &[u8]) {
@@ -107,7 +109,7 @@ impl Client {
         };
         what(&mut self.rooms[at], &mut telling);
         if let Some(member) = telling.unknown {
-            let who = Ask::Who { room: self.rooms[at].id, cursor: 0, only: Some(member) };
+            let who = Ask::Who { room: self.rooms[at].id, cursor: 0, whom: Whom::One(member) };
             // With too many questions open, it has no name.
             _ = self.requests.ask(now, who);
         }
@@ -264,12 +266,27 @@ impl Client {
         let Ask::Join(id) = request.ask else { return };
         let Some(at) = self.find_room(id) else { return };
         match code {
-            Code::Ok => self.rooms[at].joined(now, frame, &mut self.events),
+            Code::Ok => self.enter(now, at, frame),
             Code::Rate => self.requests.ask_later(now, request, JOIN_AGAIN_AFTER),
             code => {
                 self.rooms[at].sending.end(&mut self.events);
                 self.rooms.remove(at);
                 self.events.push(Event::JoinFailed { room: id, code });
+            }
+        }
+    }
+
+    /// The client is in a room; if it is new there, it asks who is there, unless they are many.
+    fn enter(&mut self, now: Time, at: usize, joined: &Frame<'_>) {
+        let (Frame::Joined { members, head, name, .. }, Some(session)) = (*joined, &self.session) else { return };
+        let room = &mut self.rooms[at];
+        let is_new = room.receiving.is_none();
+        room.joined(now, joined, &mut self.events);
+        if self.options.names && is_new {
+            room.names.learn(session.member, name, head, true);
+            if (2..=NAMES_ASKED_MAX).contains(&members) {
+                // With too many questions open, names come as people speak.
+                _ = self.requests.ask(now, Ask::Who { room: room.id, cursor: 0, whom: Whom::Names });
             }
         }
     }
@@ -298,22 +315,22 @@ impl Client {
             self.counts.unexpected += 1;
             return;
         };
-        let Ask::Who { room: id, only, .. } = request.ask else { return };
+        let Ask::Who { room: id, whom, .. } = request.ask else { return };
         let Some(at) = self.find_room(id) else { return self.list_failed(&request) };
         for (member, name) in members.iter() {
-            if self.options.names {
-                self.rooms[at].names.learn(member, name, members.at, true);
+            let names = &mut self.rooms[at].names;
+            if self.options.names && names.learn(member, name, members.at, true) {
+                self.events.add(Event::Named { room: id, member, name: BESIDE }, name, b"");
             }
-            let event = match only {
-                Some(_) => Event::Named { room: id, member, name: BESIDE },
-                None => Event::Member { request: request.id, room: id, member, name: BESIDE, at: members.at },
-            };
-            self.events.add(event, name, b"");
+            if whom == Whom::All {
+                let event = Event::Member { request: request.id, room: id, member, name: BESIDE, at: members.at };
+                self.events.add(event, name, b"");
+            }
         }
-        match (only, members.next) {
-            (Some(_), _) => {}
-            (None, 0) => self.events.push(Event::ListEnd { request: request.id, complete: true }),
-            (None, cursor) => self.requests.ask_as(now, request.id, Ask::Who { room: id, cursor, only }),
+        match (whom, members.next) {
+            (Whom::One(_), _) | (Whom::Names, 0) => {}
+            (Whom::All, 0) => self.events.push(Event::ListEnd { request: request.id, complete: true }),
+            (_, cursor) => self.requests.ask_as(now, request.id, Ask::Who { room: id, cursor, whom }),
         }
     }
 
@@ -341,7 +358,7 @@ impl Client {
     }
 
     pub(super) fn list_failed(&mut self, request: &Request) {
-        if !matches!(request.ask, Ask::Who { only: Some(_), .. }) {
+        if !matches!(request.ask, Ask::Who { whom: Whom::Names | Whom::One(_), .. }) {
             self.events.push(Event::ListEnd { request: request.id, complete: false });
         }
     }

@@ -2,7 +2,7 @@
 //! many as fit. Never takes one in.
 
 use super::Client;
-use super::requests::{Ask, Request};
+use super::requests::{Ask, Request, Whom};
 use super::room::Room;
 use super::rtt::Rtt;
 use crate::Time;
@@ -153,9 +153,10 @@ fn frame_of<'a>(request: &'a Request, rooms: &'a [Room]) -> Option<Frame<'a>> {
         }
         Ask::Leave(_, room) => Frame::Leave { req, room: *room },
         Ask::Nick(name) => Frame::Nick { req, name },
-        Ask::Who { room, cursor, only } => {
+        Ask::Who { room, cursor, whom } => {
             let place = room_of(*room)?.place?;
-            Frame::Who { req, room: place.handle, cursor: *cursor, member: only.unwrap_or(MemberId(0)) }
+            let member = if let Whom::One(member) = whom { *member } else { MemberId(0) };
+            Frame::Who { req, room: place.handle, cursor: *cursor, member }
         }
         Ask::List { cursor } => Frame::List { req, cursor: *cursor },
     })

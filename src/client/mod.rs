@@ -82,7 +82,7 @@ use direct::Directs;
 use event::Events;
 use handshake::Handshake;
 use lifecycle::Closing;
-use requests::{Ask, Requests};
+use requests::{Ask, Requests, Whom};
 use room::Room;
 use rtt::Rtt;
 use session::Session;
@@ -353,7 +353,7 @@ impl Client {
     pub fn who(&mut self, now: Time, room: RoomId) -> Result<RequestId, Unfit> {
         self.expect_open()?;
         self.find_room(room).ok_or(Unfit::NoRoom)?;
-        self.requests.ask(now, Ask::Who { room, cursor: 0, only: None })
+        self.requests.ask(now, Ask::Who { room, cursor: 0, whom: Whom::All })
     }
 
     /// Asks for the relay's rooms: [`Event::Room`] for each, then [`Event::ListEnd`].

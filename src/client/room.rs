@@ -254,7 +254,8 @@ impl Room {
             downlink::Presence::Renamed { name } => (Change::Renamed, name),
         };
         if tell.names {
-            self.names.learn(told.member, name, told.seq, !matches!(change, Change::Left { .. }));
+            let is_here = !matches!(change, Change::Left { .. });
+            self.names.learn(told.member, name, told.seq, is_here);
         }
         let event = Event::Presence(Presence {
             room: self.id,

@@ -36,7 +36,7 @@ fn entries_in_order_are_told_at_once() {
         seq: Seq(seq),
         member,
         sseq: Sseq(1),
-        name: None,
+        name: (member == ME).then_some("alice".into()),
         time_s: 1_700_000_000,
         kind: EntryKind::TEXT,
         mine: member == ME,
@@ -158,7 +158,7 @@ fn an_unknown_tag_makes_the_client_ask_once_a_second() {
 fn a_new_tag_replaces_the_former_one_within_two_seconds() {
     let (mut peer, _) = Peer::in_lobby();
     let new = RoomTag(0x2222);
-    peer.say(&[Frame::Head { room: ROOM, tag: new, members: 2, head: Seq(0), tail: Seq(1) }]);
+    peer.say(&[Frame::Head { room: ROOM, tag: new, members: 1, head: Seq(0), tail: Seq(1) }]);
     peer.say_to_room(new, &[head(3, 0)]);
     peer.run_to(2000);
     peer.say_to_room(TAG, &[head(4, 0)]);
