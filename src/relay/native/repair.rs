@@ -87,7 +87,7 @@ impl Relay {
                 return;
             }
             *left -= 1;
-            next = self.send_entries(index, room, (next, *range.end()), out);
+            next = self.send_entries(index, room, (next, *range.end()), out).0;
         }
     }
 
@@ -99,8 +99,8 @@ impl Relay {
         allowed
     }
 
-    /// Sends one datagram of entries to one member. Returns the first that is not in it.
-    fn send_entries(&mut self, index: SessionIndex, room: RoomIndex, range: (u64, u64), out: &mut Outbox) -> u64 {
+    /// Sends one datagram of entries to one member. Returns the first that is not in it, and its bytes.
+    fn send_entries(&mut self, index: SessionIndex, room: RoomIndex, range: (u64, u64), out: &mut Outbox) -> (u64, u32) {
         let native = &self.native;
         let session = native.sessions.session(index);
         let mut space = [0; DATAGRAM_BYTES_MAX];
@@ -110,7 +110,7 @@ impl Relay {
         self.tell(path, &space[..len], out);
         self.counters.native.repairs += 1;
         self.counters.native.entries_repaired += next - range.0;
-        next
+        (next, len as u32)
     }
 
     /// False: not now.
@@ -279,20 +279,39 @@ impl Relay {
                 self.tell_gap(now, session, room, next..=tail - 1, out).then_some(tail)
             } else {
                 let near = recovers && ring.bytes_from(&self.native.pool, next) <= NEAR_BYTES;
-                let paid = near || self.take_feed(now, at);
-                let allowed = paid && self.may_repair(now, session, DATAGRAM_COST, out);
-                allowed.then(|| self.send_entries(session, room, (next, head), out))
+                let may_feed = near || self.has_feed(now, at);
+                let allowed = may_feed && self.may_repair(now, session, DATAGRAM_COST, out);
+                allowed.then(|| self.feed_entries(now, at, (next, head), near, out))
             };
             let Some(fed_to) = fed_to else { return true };
             self.native.memberships.at_mut(at).feed.next = fed_to;
         }
     }
 
-    /// Whether a member may be fed one more datagram; if so it is counted.
-    fn take_feed(&mut self, now: Time, at: u32) -> bool {
+    /// Feeds one datagram. Returns the first entry that is not in it.
+    fn feed_entries(&mut self, now: Time, at: u32, range: (u64, u64), is_free: bool, out: &mut Outbox) -> u64 {
+        let Membership { session, room, .. } = *self.native.memberships.at(at);
+        let (next, bytes) = self.send_entries(session, room, range, out);
         let feed = &mut self.native.memberships.at_mut(at).feed;
-        let per_s = feed.bytes_per_s.max(config::FEED_BYTES_PER_S_MIN);
-        feed.bucket.take(Rate { per_s, burst: DATAGRAM_COST.max(per_s / 16) }, DATAGRAM_COST, now)
+        if !is_free {
+            // What it holds, not what it could: else long messages, which fill no
+            // datagram, cost more than a REPORT says came, and the rate only falls.
+            feed.bucket.take(feed.rate(), bytes, now);
+        }
+        next
+    }
+
+    /// Whether a member may be fed one more datagram.
+    fn has_feed(&self, now: Time, at: u32) -> bool {
+        let feed = &self.native.memberships.at(at).feed;
+        feed.bucket.has(feed.rate(), DATAGRAM_COST, now)
+    }
+}
+
+impl Feed {
+    fn rate(&self) -> Rate {
+        let per_s = self.bytes_per_s.max(config::FEED_BYTES_PER_S_MIN);
+        Rate { per_s, burst: DATAGRAM_COST.max(per_s / 16) }
     }
 }
 

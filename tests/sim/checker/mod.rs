@@ -56,6 +56,12 @@ impl Checker {
         }
     }
 
+    /// A plain member has joined by its name.
+    pub(crate) fn plain_joins(&mut self, name: &[u8]) {
+        self.wire.plain_sends(name);
+        self.told.plain_names.insert(name.to_vec());
+    }
+
     /// A plain member has sent this.
     pub(crate) fn plain_sends(&mut self, bytes: &[u8]) {
         self.wire.plain_sends(bytes);
@@ -91,7 +97,7 @@ impl Checker {
         if let (Event::Gap { room, to, .. }, Some(ring)) = (event, self.ring) {
             let room = self.told.room(who, *room);
             let may_be = room.is_some_and(|room| self.wire.may_be_gone(room, to.0, ring));
-            holds!(may_be, "I5: {who} is told that entries up to {} are gone, and no ring is full: {event:?}", to.0);
+            holds!(may_be, "I5: {who} is told that entries up to {} are gone, and no ring is full: {event:?} {:?} {}", to.0, room, room.map_or(String::new(), |room| self.wire.describe(room)));
         }
         self.told.told(now, who, event);
     }

@@ -100,6 +100,11 @@ impl Wire {
                 let room = self.rooms.entry(room.0).or_default();
                 room.head = room.head.max(head.0);
             }
+            // Where nobody is live, only its author is told of an entry at once.
+            Frame::Ack { room, seq, .. } => {
+                let room = self.rooms.entry(room.0).or_default();
+                room.head = room.head.max(seq.0);
+            }
             Frame::Joined { req, room, code: Code::Ok, head, .. } => {
                 let asked = client.and_then(|client| self.asked.get(&(client, req.0)).copied());
                 self.joined(asked, room.0, head.0);
@@ -161,6 +166,11 @@ impl Wire {
         // What was not seen can have been as long as can be.
         let cost = later.clone().map(|seq| room.entries.get(&seq).map_or(1_300, |(_, cost)| *cost)).sum::<u64>();
         seq <= room.floor || room.head - seq + SLACK_MESSAGES >= messages || cost + SLACK_BYTES >= bytes
+    }
+
+    pub(super) fn describe(&self, room: RoomNumber) -> String {
+        let Some(handle) = self.handles.get(&room) else { return "never joined".into() }; let r = &self.rooms[handle];
+        format!("handle {handle} head {} floor {} entries {} first {:?} last {:?}", r.head, r.floor, r.entries.len(), r.entries.first_key_value(), r.entries.last_key_value())
     }
 
     /// The newest entry of a room.
