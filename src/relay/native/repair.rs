@@ -45,8 +45,7 @@ impl Relay {
         self.counters.native.nacks += 1;
         if !native.memberships.at(at).is_live {
             if let Some(first) = ranges.iter().map(|range| range.start.0).min() {
-                let feed = &mut native.memberships.at_mut(at).feed;
-                feed.next = feed.next.min(first.max(1));
+                native.memberships.at_mut(at).feed.asked(now, first.max(1));
                 self.arm_feed(now);
             }
             return;
@@ -174,9 +173,11 @@ impl Relay {
         let seen = membership.report.highest.saturating_sub(former.highest);
         let lost = u64::from(lost.wrapping_sub(former.lost));
         membership.report.is_lossy = lost * 10 > seen;
-        let since = now.since(Time::new(former.at_ns, 0));
-        membership.feed.bytes_per_s = feed_rate(kib.wrapping_sub(former.kib), since, former.any);
         let (is_live, is_lossy) = (membership.is_live, membership.report.is_lossy);
+        membership.was_lossy |= is_lossy;
+        if membership.feed.measure(now, kib, former.any, membership.was_lossy) {
+            membership.was_lossy = is_lossy;
+        }
         if is_live {
             let here = native.rooms.at_mut(room);
             native.membership_links.remove(&mut here.reports, at);
@@ -225,7 +226,8 @@ impl Relay {
             self.counters.native.promoted += 1;
         } else {
             let next = membership.report.contiguous + 1;
-            membership.feed = Feed { next, bucket: Bucket::default(), ..membership.feed };
+            membership.feed = Feed { bucket: Bucket::default(), ..membership.feed };
+            membership.feed.begin(now, next);
             native.membership_links.push_back(&mut native.feeding, at);
             self.counters.native.demoted += 1;
             self.arm_feed(now);
@@ -284,7 +286,7 @@ impl Relay {
                 allowed.then(|| self.feed_entries(now, at, (next, head), near, out))
             };
             let Some(fed_to) = fed_to else { return true };
-            self.native.memberships.at_mut(at).feed.next = fed_to;
+            self.native.memberships.at_mut(at).feed.sent(now, fed_to);
         }
     }
 
@@ -309,19 +311,65 @@ impl Relay {
 }
 
 impl Feed {
+    /// Goes on with `next`.
+    fn begin(&mut self, now: Time, next: u64) {
+        (self.next, self.unsettled, self.fresh, self.fresh_ms) = (next, 0, 0, wrapped_ms(now) as u16);
+    }
+
+    /// The member asks for `first`. What was sent a moment ago is still on its way.
+    fn asked(&mut self, now: Time, first: u64) {
+        self.settle(now);
+        if first.saturating_add(self.unsettled.into()) < self.next {
+            self.begin(now, first);
+        }
+    }
+
+    /// Everything before `next` was sent.
+    fn sent(&mut self, now: Time, next: u64) {
+        self.settle(now);
+        let sent = u16::try_from(next - self.next).unwrap_or(u16::MAX);
+        (self.fresh, self.unsettled) = (self.fresh.saturating_add(sent), self.unsettled.saturating_add(sent));
+        self.next = next;
+    }
+
+    /// What was sent long enough ago has come, or is lost.
+    fn settle(&mut self, now: Time) {
+        let now_ms = wrapped_ms(now) as u16;
+        let since_ms = now_ms.wrapping_sub(self.fresh_ms);
+        if since_ms >= config::FEED_SETTLES_MS {
+            self.unsettled = if since_ms < 2 * config::FEED_SETTLES_MS { self.fresh } else { 0 };
+            (self.fresh, self.fresh_ms) = (0, now_ms);
+        }
+    }
+
+    /// Takes in what a REPORT says; `was_lossy`: one since the last measurement
+    /// showed loss. False: it is too early. It is measured over a second at least:
+    /// REPORTs of gaps come ten times as often, and KiB are too coarse for these.
+    fn measure(&mut self, now: Time, kib: u16, is_known: bool, was_lossy: bool) -> bool {
+        let now_ms = wrapped_ms(now);
+        let since_ms = u64::from(now_ms.wrapping_sub(self.measured_ms));
+        if !is_known || since_ms > config::REPORT_MISSED_MS {
+            self.bytes_per_s = config::FEED_BYTES_PER_S_START;
+        } else if since_ms >= config::FEED_MEASURED_MS {
+            let taken = u64::from(kib.wrapping_sub(self.measured_kib)) * 1024 * 1000 / since_ms;
+            // A quarter more than a full path took, so that it can catch up; where
+            // nothing shows that it is full, twice as much.
+            let more = if was_lossy { taken * 5 / 4 } else { taken * 2 };
+            self.bytes_per_s = u32::try_from(more).unwrap_or(u32::MAX).max(config::FEED_BYTES_PER_S_MIN);
+        } else {
+            return false;
+        }
+        (self.measured_ms, self.measured_kib) = (now_ms, kib);
+        true
+    }
+
     fn rate(&self) -> Rate {
         let per_s = self.bytes_per_s.max(config::FEED_BYTES_PER_S_MIN);
         Rate { per_s, burst: DATAGRAM_COST.max(per_s / 16) }
     }
 }
 
-/// At which rate a member that received `kib` within `since` is fed: a quarter
-/// more than it took, so that it can catch up.
-fn feed_rate(kib: u16, since: Duration, known: bool) -> u32 {
-    let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-    if !known || since_ms == 0 || since_ms > config::REPORT_MISSED_MS {
-        return config::FEED_BYTES_PER_S_START;
-    }
-    let bytes_per_s = u64::from(kib) * 1024 * 1000 / since_ms * 5 / 4;
-    u32::try_from(bytes_per_s).unwrap_or(u32::MAX).max(config::FEED_BYTES_PER_S_MIN)
+/// A time in ms, for what is compared within minutes.
+fn wrapped_ms(now: Time) -> u32 {
+    (now.nanos() / 1_000_000) as u32
 }
