@@ -145,6 +145,10 @@ pub const REPAIRS_PER_TURN: u32 = 256;
 pub const REPAIR_BYTES_PER_S: u32 = 1 << 20;
 /// How often slow members are fed, in ms.
 pub const FEED_EVERY_MS: u64 = 10;
+/// Over how long it is measured what a slow member takes, in ms, at least.
+pub const FEED_MEASURED_MS: u64 = 1_000;
+/// How long after it was sent a slow member's request for an entry shows that it is lost, in ms.
+pub const FEED_SETTLES_MS: u16 = 250;
 /// Least rate at which a slow member is fed, in bytes a second.
 pub const FEED_BYTES_PER_S_MIN: u32 = 8 << 10;
 /// Rate at which a slow member is fed while its own is not known, in bytes a second.
