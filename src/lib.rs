@@ -41,6 +41,7 @@
 //! | `metrics` | | `hdrhistogram` | decides anything |
 //! | `directory` | | `dashmap` | decides anything: it is a view for other threads |
 //! | `relay` | `time` `wire` `batch` `config` `metrics` | `blake3` `constant_time_eq` `hashbrown` `siphasher` | reads a clock, opens a socket, draws a random number, starts a thread, logs a packet |
+//! | `client` | `time` `wire` | `argon2` `blake3` `chacha20poly1305` `thiserror` `unicode_normalization` | reads a clock, opens a socket, draws a random number, starts a thread, logs a packet |
 //! | `net` | `time` `batch` | `libc` `mio` `socket2` `thiserror` | knows what a datagram means |
 //! | `server` | `time` `batch` `config` `directory` `metrics` `net` `relay` | `getrandom` `mio` `thiserror` `tracing` | decides about members, looks into a datagram |
 //! | `cli` | `config` `directory` `relay` `server` `wire` | `clap` `serde` `signal_hook` `thiserror` `toml` `tracing` `tracing_subscriber` | does what a library user could want |
@@ -61,6 +62,11 @@
 //!   to know has a file each: `peers` (who is here), `admission` (who may
 //!   come), `notices` (when the room is told), `mirror` (who is an echo),
 //!   `bucket` (rates), `recent` (fixed tables that forget).
+//! * [`client`]: the member's half of the native protocol, a state machine like
+//!   the relay. `client/mod.rs` is its face; `arriving.rs` is what each datagram
+//!   does, `departing.rs` what is in the next one, `lifecycle.rs` how sessions
+//!   follow one another; a room is `sending`, `receiving` and its register of
+//!   `gaps`.
 //! * [`batch`]: the memory between kernel and core. Read
 //!   [`Outbox`](batch::Outbox): `say`, `announce`, `unicast` on the one side,
 //!   `begin`, `fill`, `clear` on the other. `trains.rs` groups equal lengths.
@@ -104,6 +110,7 @@
 //! ```
 
 pub mod batch;
+pub mod client;
 pub mod config;
 pub mod directory;
 pub mod metrics;

@@ -29,7 +29,7 @@ struct Ban {
 }
 
 /// Everything that is not the outer shell: no clock, socket, file, thread or
-/// randomness. `src/client/` is where the native protocol's client will be.
+/// randomness.
 const PURE: &[&str] = &[
     "src/relay/",
     "src/client/",
