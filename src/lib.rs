@@ -44,6 +44,7 @@
 //! | `client` | `time` `wire` | `argon2` `blake3` `chacha20poly1305` `thiserror` `unicode_normalization` | reads a clock, opens a socket, draws a random number, starts a thread, logs a packet |
 //! | `net` | `time` `batch` | `libc` `mio` `socket2` `thiserror` | knows what a datagram means |
 //! | `server` | `time` `batch` `config` `directory` `metrics` `net` `relay` | `getrandom` `mio` `thiserror` `tracing` | decides about members, looks into a datagram |
+//! | `blocking` | `time` `client` | `getrandom` `thiserror` | knows what a datagram means, starts a thread |
 //! | `cli` | `config` `directory` `relay` `server` `wire` | `clap` `serde` `signal_hook` `thiserror` `toml` `tracing` `tracing_subscriber` | does what a library user could want |
 //! | `main` | `cli` | | does anything |
 //!
@@ -75,6 +76,8 @@
 //!   system, and the oracle in tests.
 //! * [`server`]: the loop. [`Server::turn`](server::Server::turn) is the order
 //!   of work; `clock.rs` the only clock.
+//! * [`blocking`]: the client with a socket and a clock, for programs with
+//!   threads; [`blocking::Connection`] in fifteen lines.
 //! * [`metrics`], [`directory`]: what was counted, and who is here, for people.
 //! * `cli/`, in the binary: one file a subcommand, `settings.rs` for all flags.
 //!
@@ -110,6 +113,7 @@
 //! ```
 
 pub mod batch;
+pub mod blocking;
 pub mod client;
 pub mod config;
 pub mod directory;

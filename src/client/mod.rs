@@ -1,7 +1,7 @@
 //! The client: the member's half of the native protocol as a state machine.
 //! Datagrams and time come in; datagrams and events are fetched. Never reads a
 //! clock, opens a socket, draws a random number or starts a thread: a driver
-//! does.
+//! does, [`blocking`](crate::blocking) is one.
 //!
 //! This file is the face. `arriving` is what each datagram does, `departing`
 //! what is in the next one, `lifecycle` how a session begins and ends;
@@ -61,6 +61,7 @@ mod sending;
 mod session;
 #[cfg(test)]
 mod tests;
+mod wording;
 
 pub use crate::wire::header::{Code, DirectStatus, EntryKind, RefusedCause, SlowCause};
 pub use crate::wire::id::{Epoch, Instance, KeyId, MemberId, Seq, Sseq};
@@ -72,6 +73,7 @@ pub use options::{
     SEND_QUEUE_BYTES_MAX, SEND_QUEUE_MESSAGES_MAX,
 };
 pub use seal::{ARGON2_KIB, RoomKey, SealError, text_bytes_max as sealed_text_bytes_max};
+pub use wording::explain;
 
 use crate::Time;
 use crate::wire::header::{DATAGRAM_BYTES_MAX, DIRECT_PAYLOAD_BYTES_MAX, MSG_PAYLOAD_BYTES_MAX};

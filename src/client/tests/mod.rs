@@ -3,7 +3,10 @@
 
 mod entries;
 mod handshake;
+mod lifecycle;
+mod liveness;
 mod messages;
 mod peer;
+mod rooms;
 
 use peer::{Peer, ms};
