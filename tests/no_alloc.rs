@@ -261,7 +261,7 @@ fn native_chat(natives: &mut [Native], tea: RoomHandle, count: u64) -> Vec<(Sock
     let text = [b'.'; 400];
     let said = |number: u64| {
         let native = &mut natives[(number % members) as usize];
-        let (round, room) = (number / members, if (number / members) % 2 == 0 { tea } else { RoomHandle(0) });
+        let (round, room) = (number / members, if (number / members).is_multiple_of(2) { tea } else { RoomHandle(0) });
         let said = msg(room, round as u32 / 2 + 1, &text[..32 + (number % 7) as usize * 50]);
         let end = Seq(u64::MAX);
         let report = Frame::Report { room, contiguous: end, highest: end, lost: 0, kib: round as u16 };
