@@ -30,7 +30,7 @@ fn codes(sent: &[Sent], native: &Native) -> Vec<(Req, Code)> {
 /// What entries tell of their members, by kind and name.
 fn presence(entries: &[Entry]) -> Vec<(EntryKind, String)> {
     let tells = |entry: &Entry| {
-        let name = match Presence::parse(entry.kind, &entry.payload).unwrap()? {
+        let name = match Presence::parse(entry.kind, &entry.payload).expect("presence or none")? {
             Presence::Joined { name } | Presence::Left { name, .. } | Presence::Renamed { name } => name,
         };
         Some((entry.kind, name.to_owned()))
@@ -116,7 +116,7 @@ fn next_sseq(bench: &mut Bench, native: &mut Native, room: RoomHandle) -> Sseq {
         Down::Ack { room: of, cumulative, .. } if of == room => Some(cumulative),
         _ => None,
     });
-    Sseq(acks.unwrap().0 + 1)
+    Sseq(acks.expect("an ACK").0 + 1)
 }
 
 #[test]
@@ -222,6 +222,23 @@ fn a_room_that_nobody_is_in_makes_place_for_another() {
         assert_eq!(alice.join(&mut bench, "lobby").code, Code::Ok);
         assert_eq!(bench.relay.counters().native.rooms_ended, 2);
     }
+}
+
+#[test]
+fn the_lobby_keeps_what_it_may_however_many_rooms_there_are() {
+    let mut bench = Bench::with(|limits| {
+        limits.ring_bytes_max = 4 * config::RING_BYTES_SMALLEST;
+        limits.rings_bytes_max = 8 * config::RING_BYTES_SMALLEST;
+    });
+    let mut alice = Native::connected(&mut bench, 1, "alice");
+    for number in 0..4 {
+        let room = alice.join(&mut bench, &format!("r{number}")).room;
+        (1..=300).for_each(|sseq| _ = alice.send(&mut bench, &[msg(room, sseq, &[7; 1000])]));
+    }
+    alice.join(&mut bench, "lobby");
+    (1..=300).for_each(|sseq| _ = alice.say(&mut bench, LOBBY, sseq, &"x".repeat(1000)));
+    let kept = whole_ring(&mut bench, &mut alice, LOBBY).len();
+    assert!(kept > 200, "{kept} of 1017 bytes: nearly 256 KiB");
 }
 
 #[test]
@@ -380,7 +397,7 @@ fn whole_ring(bench: &mut Bench, native: &mut Native, room: RoomHandle) -> Vec<E
         Down::Head { room: of, head, tail, .. } if of == room => Some((tail, head)),
         _ => None,
     });
-    let (tail, head) = head.unwrap();
+    let (tail, head) = head.expect("a HEAD");
     let mut entries: BTreeMap<u64, Entry> = BTreeMap::new();
     let mut next = tail.0;
     while next <= head.0 {

@@ -149,9 +149,11 @@ impl Client {
 
     fn take_frame(&mut self, now: Time, frame: &Frame<'_>) {
         match *frame {
-            Frame::Batch(batch) => {
-                self.in_room(batch.room, |client, at| client.take_batch(now, at, &batch, Origin::Repair))
-            }
+            Frame::Batch(batch) => self.in_room(batch.room, |client, at| {
+                let before = client.counts.entries;
+                client.take_batch(now, at, &batch, Origin::Repair);
+                client.counts.entries_alone += client.counts.entries - before;
+            }),
             Frame::Ack { room, cumulative, seq, missing } => {
                 self.in_room(room, |client, at| client.take_ack(now, at, cumulative, seq, missing));
             }
