@@ -11,6 +11,7 @@
 mod room;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
+use room::native::NativeFanout;
 use room::{Fanout, RelayFanout, Room, SendToFanout, TrainFanout};
 use std::time::Duration;
 
@@ -91,6 +92,55 @@ fn paired_part(room: &Room, shape: Shape, is_test: bool) -> [f64; 3] {
     [relay, train, send_to]
 }
 
+/// What is said in a turn of native members: how it is called, and the messages' lengths.
+fn native_turns() -> Vec<(&'static str, Vec<usize>)> {
+    // Lengths as people type them, which plain trains cannot group.
+    let mixed = |count: usize| (0..count).map(|number| 10 + number * 73 % 191).collect();
+    vec![
+        ("1 x 64", vec![64]),
+        ("16 x 64", vec![64; 16]),
+        ("64 x 64", vec![64; 64]),
+        ("16 x 10..200", mixed(16)),
+        ("64 x 10..200", mixed(64)),
+    ]
+}
+
+/// Native turns, the same datagrams prebuilt, and a bare datagram for each message, in turn.
+fn native_part(room: &Room, name: &str, lens: &[usize], gro: bool, is_test: bool) {
+    let deliveries = (room.members() * lens.len()) as u64;
+    let rounds = if is_test { 2 } else { (DELIVERIES_EACH / deliveries).clamp(10, 300) };
+    let mut native = NativeFanout::new(room, lens);
+    let (datagrams, datagram_bytes) = native.train;
+    let mut packed = TrainFanout::of(room, &vec![0xF7; datagrams * datagram_bytes], datagram_bytes);
+    if gro && !room.set_gro(true) {
+        println!("SKIPPED {name} with UDP_GRO: this kernel has none");
+        return;
+    }
+    let mean = lens.iter().sum::<usize>() / lens.len();
+    let mut bare = TrainFanout::new(room, 1, mean);
+    let mut ns = [Vec::new(), Vec::new(), Vec::new()];
+    for _ in 0..rounds {
+        ns[0].push(native.turn().as_nanos() as f64 / deliveries as f64);
+        native.drain();
+        let datagrams = (native.train.0 * room.members()) as u64;
+        // A train that is taken whole is one datagram to its receiver.
+        let received = if gro { room.members() as u64 } else { datagrams };
+        ns[1].push(turn(room, &mut packed, received).as_nanos() as f64 / deliveries as f64);
+        let members = room.members() as u64;
+        ns[2].push(turn(room, &mut bare, members).as_nanos() as f64 / members as f64);
+    }
+    room.set_gro(false);
+    let [native_ns, packed_ns, bare_ns] = ns.map(median);
+    let (datagrams, bytes) = native.train;
+    println!(
+        "{:>7} {name:>12} {datagrams:>4} x {bytes:>4} {native_ns:>9.1} {packed_ns:>9.1} {bare_ns:>9.0} {:>13.3} {:>11.1} {:>4} {rounds:>7}",
+        room.members(),
+        native_ns / packed_ns,
+        bare_ns / native_ns,
+        if gro { "gro" } else { "-" },
+    );
+}
+
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
@@ -118,6 +168,17 @@ fn main() {
     for shape in shapes().filter(wanted) {
         if let Some(room) = room(&shape) {
             paired_part(room, shape, is_test);
+        }
+    }
+    println!("\nNative members, each with its client. packed: the same datagrams prebuilt, no relay logic.");
+    println!("bare: one prebuilt datagram a message. Receivers take what came between the turns.\n");
+    println!("members     messages   datagrams native ns packed ns   bare ns native/packed bare/native  gro  rounds");
+    for room in rooms.iter().filter(|room| room.members() != 10_000) {
+        for (name, lens) in native_turns() {
+            native_part(room, name, &lens, false, is_test);
+            if lens.len() == 64 {
+                native_part(room, name, &lens, true, is_test);
+            }
         }
     }
     criterion.final_summary();

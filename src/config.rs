@@ -89,6 +89,14 @@ pub const RECEIVE_MS_PER_TURN: u64 = 50;
 /// How long a blocked flush is retried before its copies are dropped, in ms.
 pub const BLOCKED_DEADLINE_MS: u64 = 100;
 
+/// Log lines a second, of the audit stream and of all others each; above it they
+/// are left out and counted. 10 of 150 bytes are 130 MB a day, whatever happens.
+pub const LOG_LINES_PER_S: u32 = 10;
+/// Log lines that may come at once.
+pub const LOG_LINES_BURST: u32 = 200;
+/// Log lines that wait to be written: about 200 bytes each.
+pub const LOG_LINES_WAITING_MAX: usize = 1024;
+
 // ---- the native protocol's limits --------------------------------------------
 
 /// Silence after which a session ends, in seconds.
@@ -235,6 +243,7 @@ const _: () = {
     assert!(MIRROR_RUN as usize <= MIRROR_TABLE, "a run of a mirror fits in what is remembered");
     assert!(EXIT_GRACE_MS <= REFUSE_MS);
     assert!(INBOX_DATAGRAMS > 0 && INBOX_DATAGRAMS <= 1024, "recvmmsg takes 1024 at most");
+    assert!(LOG_LINES_PER_S > 0 && LOG_LINES_BURST > 0 && 2 * LOG_LINES_BURST as usize <= LOG_LINES_WAITING_MAX);
     assert!(RECEIVE_BATCHES_PER_TURN > 0 && UNREACHABLE_COUNT > 0 && NOTICE_BURST > 0);
     assert!(0 < PEERS_MAX_DEFAULT && PEERS_MAX_DEFAULT <= PEERS_MAX_LARGEST);
     assert!(PREFIX_PEERS_MAX_DEFAULT <= PEERS_MAX_DEFAULT);
@@ -347,12 +356,22 @@ choice! {
         Error = "error",
         /// What an operator should change.
         Warn = "warn",
-        /// Start, stop, stats, kicks and quarantines.
+        /// Start and stop; who joins and leaves, and why.
         Info = "info",
-        /// Joins and leaves, each with its reason.
+        /// What helps to find a fault.
         Debug = "debug",
         /// Everything there is.
         Trace = "trace",
+    }
+}
+
+choice! {
+    /// The form of the log.
+    LogFormat {
+        /// A line for people.
+        Human = "human",
+        /// A JSON object a line, for programs.
+        Json = "json",
     }
 }
 
@@ -511,6 +530,8 @@ pub struct Config {
     pub stats_every_ms: u64,
     /// The least severe event that is logged.
     pub log: LogLevel,
+    /// The form of the log.
+    pub log_format: LogFormat,
     /// Where [`Limits::access_key`] was read.
     pub access_key_file: Option<PathBuf>,
     /// What the core needs to know.
@@ -532,6 +553,7 @@ impl Config {
             sndbuf_bytes: SNDBUF_BYTES_DEFAULT,
             stats_every_ms: STATS_EVERY_MS_DEFAULT,
             log: LogLevel::Info,
+            log_format: LogFormat::Human,
             access_key_file: None,
             limits,
         }

@@ -150,6 +150,8 @@ pub struct NativeCounters {
     pub acks: u64,
     /// HEADs sent to rooms.
     pub heads: u64,
+    /// Trains to rooms for which a turn had no place; the members ask again.
+    pub casts_dropped: u64,
     /// Requests for what is missing.
     pub nacks: u64,
     /// Datagrams sent again, or fed.

@@ -70,6 +70,7 @@ fn a_wrong_flag_is_refused_with_what_would_be_right() {
         ("--io", "uring", "auto, portable"),
         ("--stats", "1ms", "from 100ms to 365d, or 0 for never"),
         ("--log", "all", "off, error, warn, info, debug, trace"),
+        ("--log-format", "xml", "human, json"),
         ("--console=maybe", "", "on or off"),
     ];
     for (flag, given, hint) in cases {
@@ -122,7 +123,7 @@ fn a_file_that_is_no_file_or_no_toml_is_refused() {
 fn what_is_printed_is_accepted_and_printed_again() {
     let flags = "--bind [::]:1234 --plain open --lang en --max-peers 0 --idle 90s --msg-rate 7 --byte-rate 2000 \
         --join-rate 1 --join-rate-total 2 --prefix-peers 3 --mirror-guard off --notice-rate 4 --notice-copies 5 \
-        --rcvbuf 1M --sndbuf 5000 --io portable --stats 1500ms --log trace --console";
+        --rcvbuf 1M --sndbuf 5000 --io portable --stats 1500ms --log trace --log-format json --console";
     let flags: Vec<&str> = flags.split_whitespace().collect();
     for (number, args) in [&flags[..], &[], &["--bind", "0.0.0.0:1"]].into_iter().enumerate() {
         let printed = print_config(args);

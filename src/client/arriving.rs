@@ -2,8 +2,8 @@
 
 use super::direct::Arrival;
 use super::event::{BESIDE, BYTES_BESIDE, Direct, Event};
-use super::requests::{Ask, Request};
-use super::room::{Room, Telling};
+use super::requests::{Ask, Request, Whom};
+use super::room::{Origin, Room, Telling};
 use super::{Client, Code, MemberId, RefusedCause, Seq, SlowCause};
 use crate::Time;
 use crate::wire::downlink::{Batch, Downlink, Frame, Frames, Members, Rooms};
@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// A JOIN that the relay's rates did not allow is asked again after this.
 const JOIN_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Members whose names are asked for at once; in a larger room, as they speak.
+const NAMES_ASKED_MAX: u32 = 256;
 
 impl Client {
     pub(super) fn arrive(&mut self, now: Time, datagram: &[u8]) {
@@ -86,7 +88,7 @@ impl Client {
             self.session.iter_mut().for_each(|session| session.doubt(now));
         } else {
             match *frame {
-                Frame::Batch(batch) => self.take_batch(now, at, &batch),
+                Frame::Batch(batch) => self.take_batch(now, at, &batch, Origin::Room),
                 Frame::Head { members, head, .. } => self.take_head(now, at, None, members, head),
                 _ => {}
             }
@@ -107,14 +109,14 @@ impl Client {
         };
         what(&mut self.rooms[at], &mut telling);
         if let Some(member) = telling.unknown {
-            let who = Ask::Who { room: self.rooms[at].id, cursor: 0, only: Some(member) };
+            let who = Ask::Who { room: self.rooms[at].id, cursor: 0, whom: Whom::One(member) };
             // With too many questions open, it has no name.
             _ = self.requests.ask(now, who);
         }
     }
 
-    fn take_batch(&mut self, now: Time, at: usize, batch: &Batch<'_>) {
-        self.tell(now, at, |room, telling| room.take_batch(now, batch, telling));
+    fn take_batch(&mut self, now: Time, at: usize, batch: &Batch<'_>, origin: Origin) {
+        self.tell(now, at, |room, telling| room.take_batch(now, batch, origin, telling));
     }
 
     fn take_head(&mut self, now: Time, at: usize, tag: Option<RoomTag>, members: u32, head: Seq) {
@@ -147,7 +149,11 @@ impl Client {
 
     fn take_frame(&mut self, now: Time, frame: &Frame<'_>) {
         match *frame {
-            Frame::Batch(batch) => self.in_room(batch.room, |client, at| client.take_batch(now, at, &batch)),
+            Frame::Batch(batch) => self.in_room(batch.room, |client, at| {
+                let before = client.counts.entries;
+                client.take_batch(now, at, &batch, Origin::Repair);
+                client.counts.entries_alone += client.counts.entries - before;
+            }),
             Frame::Ack { room, cumulative, seq, missing } => {
                 self.in_room(room, |client, at| client.take_ack(now, at, cumulative, seq, missing));
             }
@@ -185,7 +191,7 @@ impl Client {
 
     fn take_ack(&mut self, now: Time, at: usize, cumulative: Sseq, seq: Seq, missing: bool) {
         let sending = &mut self.rooms[at].sending;
-        sending.acknowledge(now, cumulative, seq, &mut self.rtt, &mut self.events);
+        sending.acknowledge(now, cumulative, seq, &self.rtt, &mut self.events);
         if missing {
             sending.handle_missing(now, cumulative, &self.rtt);
         }
@@ -264,12 +270,27 @@ impl Client {
         let Ask::Join(id) = request.ask else { return };
         let Some(at) = self.find_room(id) else { return };
         match code {
-            Code::Ok => self.rooms[at].joined(now, frame, &mut self.events),
+            Code::Ok => self.enter(now, at, frame),
             Code::Rate => self.requests.ask_later(now, request, JOIN_AGAIN_AFTER),
             code => {
                 self.rooms[at].sending.end(&mut self.events);
                 self.rooms.remove(at);
                 self.events.push(Event::JoinFailed { room: id, code });
+            }
+        }
+    }
+
+    /// The client is in a room; if it is new there, it asks who is there, unless they are many.
+    fn enter(&mut self, now: Time, at: usize, joined: &Frame<'_>) {
+        let (Frame::Joined { members, head, name, .. }, Some(session)) = (*joined, &self.session) else { return };
+        let room = &mut self.rooms[at];
+        let is_new = room.receiving.is_none();
+        room.joined(now, joined, &mut self.events);
+        if self.options.names && is_new {
+            room.names.learn(session.member, name, head, true);
+            if (2..=NAMES_ASKED_MAX).contains(&members) {
+                // With too many questions open, names come as people speak.
+                _ = self.requests.ask(now, Ask::Who { room: room.id, cursor: 0, whom: Whom::Names });
             }
         }
     }
@@ -298,22 +319,22 @@ impl Client {
             self.counts.unexpected += 1;
             return;
         };
-        let Ask::Who { room: id, only, .. } = request.ask else { return };
+        let Ask::Who { room: id, whom, .. } = request.ask else { return };
         let Some(at) = self.find_room(id) else { return self.list_failed(&request) };
         for (member, name) in members.iter() {
-            if self.options.names {
-                self.rooms[at].names.learn(member, name, members.at, true);
+            let names = &mut self.rooms[at].names;
+            if self.options.names && names.learn(member, name, members.at, true) {
+                self.events.add(Event::Named { room: id, member, name: BESIDE }, name, b"");
             }
-            let event = match only {
-                Some(_) => Event::Named { room: id, member, name: BESIDE },
-                None => Event::Member { request: request.id, room: id, member, name: BESIDE, at: members.at },
-            };
-            self.events.add(event, name, b"");
+            if whom == Whom::All {
+                let event = Event::Member { request: request.id, room: id, member, name: BESIDE, at: members.at };
+                self.events.add(event, name, b"");
+            }
         }
-        match (only, members.next) {
-            (Some(_), _) => {}
-            (None, 0) => self.events.push(Event::ListEnd { request: request.id, complete: true }),
-            (None, cursor) => self.requests.ask_as(now, request.id, Ask::Who { room: id, cursor, only }),
+        match (whom, members.next) {
+            (Whom::One(_), _) | (Whom::Names, 0) => {}
+            (Whom::All, 0) => self.events.push(Event::ListEnd { request: request.id, complete: true }),
+            (_, cursor) => self.requests.ask_as(now, request.id, Ask::Who { room: id, cursor, whom }),
         }
     }
 
@@ -341,7 +362,7 @@ impl Client {
     }
 
     pub(super) fn list_failed(&mut self, request: &Request) {
-        if !matches!(request.ask, Ask::Who { only: Some(_), .. }) {
+        if !matches!(request.ask, Ask::Who { whom: Whom::Names | Whom::One(_), .. }) {
             self.events.push(Event::ListEnd { request: request.id, complete: false });
         }
     }

@@ -111,7 +111,8 @@ pub enum Event<'a> {
         /// How many.
         members: u32,
     },
-    /// The name of somebody who was told of without one.
+    /// The name of somebody who was told of without one. Names are asked for
+    /// on entering a room of up to 256 members, else as people speak.
     Named {
         /// Where.
         room: RoomId,

@@ -82,7 +82,7 @@ use direct::Directs;
 use event::Events;
 use handshake::Handshake;
 use lifecycle::Closing;
-use requests::{Ask, Requests};
+use requests::{Ask, Requests, Whom};
 use room::Room;
 use rtt::Rtt;
 use session::Session;
@@ -110,6 +110,8 @@ pub struct Counts {
     pub unbelievable: u64,
     /// Entries that came for the first time.
     pub entries: u64,
+    /// Of these: in what was sent to this client alone, as a repair or because it could not keep up.
+    pub entries_alone: u64,
     /// Entries that came again.
     pub known_entries: u64,
     /// Entries that found no place; they are asked for again.
@@ -124,6 +126,10 @@ pub struct Counts {
     pub known_directs: u64,
     /// Sessions begun.
     pub sessions: u64,
+    /// Requests for missing entries (NACK).
+    pub nacks: u64,
+    /// Messages that were sent again.
+    pub resends: u64,
 }
 
 /// A member of a relay: one per socket.
@@ -353,7 +359,7 @@ impl Client {
     pub fn who(&mut self, now: Time, room: RoomId) -> Result<RequestId, Unfit> {
         self.expect_open()?;
         self.find_room(room).ok_or(Unfit::NoRoom)?;
-        self.requests.ask(now, Ask::Who { room, cursor: 0, only: None })
+        self.requests.ask(now, Ask::Who { room, cursor: 0, whom: Whom::All })
     }
 
     /// Asks for the relay's rooms: [`Event::Room`] for each, then [`Event::ListEnd`].

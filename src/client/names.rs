@@ -26,9 +26,12 @@ impl Names {
         self.known.get(&member).map(|known| &*known.name).filter(|name| !name.is_empty())
     }
 
-    /// A member is called `name`, as of entry `as_of`; `here`: it is in the room.
-    pub(super) fn learn(&mut self, member: MemberId, name: &str, as_of: Seq, here: bool) {
+    /// A member is called `name`, as of entry `as_of`; `here`: it is in the
+    /// room. Whether it was asked for.
+    pub(super) fn learn(&mut self, member: MemberId, name: &str, as_of: Seq, here: bool) -> bool {
+        let mut is_answer = false;
         if let Some(known) = self.known.get_mut(&member) {
+            is_answer = known.name.is_empty();
             if as_of >= known.as_of {
                 (known.as_of, known.here) = (as_of, here);
                 if *known.name != *name {
@@ -38,6 +41,7 @@ impl Names {
         } else if self.has_place() {
             self.known.insert(member, Known { name: name.into(), as_of, here });
         }
+        is_answer
     }
 
     /// Whether to ask for a member's name: once.
@@ -94,7 +98,7 @@ mod tests {
         let (mut names, bob) = (Names::default(), MemberId(7));
         assert!(names.wants(bob) && !names.wants(bob));
         assert_eq!(names.name(bob), None);
-        names.learn(bob, "bob", Seq(0), true);
+        assert!(names.learn(bob, "bob", Seq(0), true) && !names.learn(bob, "bob", Seq(0), true));
         assert_eq!(names.name(bob), Some("bob"));
     }
 

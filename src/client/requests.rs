@@ -22,12 +22,22 @@ pub(super) enum Ask {
     Who {
         room: RoomId,
         cursor: u32,
-        /// Only this one, for its name.
-        only: Option<MemberId>,
+        whom: Whom,
     },
     List {
         cursor: u32,
     },
+}
+
+/// Who is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whom {
+    /// Everyone, for the program.
+    All,
+    /// Everyone, to know their names.
+    Names,
+    /// One, to know its name.
+    One(MemberId),
 }
 
 /// A question on its way.
@@ -181,7 +191,7 @@ mod tests {
     #[test]
     fn a_question_about_a_room_waits_until_it_is_joined() {
         let mut requests = Requests::new();
-        requests.ask(ms(0), Ask::Who { room: RoomId(1), cursor: 0, only: None }).unwrap();
+        requests.ask(ms(0), Ask::Who { room: RoomId(1), cursor: 0, whom: Whom::All }).unwrap();
         assert!(requests.peek(ms(0), |_| false).is_none());
         assert_eq!(requests.due(true, |_| false), Some(ms(30_000)));
         assert_eq!(requests.due(true, |_| true), Some(ms(0)));

@@ -127,17 +127,19 @@ impl Admission {
         self.take_join(limits, prefix, now)
     }
 
-    /// The same for one more native session beside `sessions`.
+    /// The same for one more native session beside `sessions`, of which it ends those at `ending`.
     pub(super) fn admit_session(
         &mut self,
         limits: &Limits,
         remote: SocketAddr,
-        sessions: usize,
+        (sessions, ending): (usize, [Option<SocketAddr>; 2]),
         now: Time,
     ) -> Result<(), DropReason> {
         let prefix = Prefix::of(remote.ip());
-        let of_prefix = self.sessions_by_prefix.get(&prefix).copied().unwrap_or(0);
-        if sessions >= limits.sessions_max as usize {
+        let ending = || ending.iter().flatten();
+        let ending_of_prefix = ending().filter(|ended| Prefix::of(ended.ip()) == prefix).count() as u32;
+        let of_prefix = self.sessions_by_prefix.get(&prefix).map_or(0, |&count| count.saturating_sub(ending_of_prefix));
+        if sessions - ending().count() >= limits.sessions_max as usize {
             return Err(DropReason::PeersFull);
         }
         if limits.prefix_sessions_max != 0 && of_prefix >= limits.prefix_sessions_max {

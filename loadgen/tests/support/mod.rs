@@ -4,7 +4,7 @@
 
 use loadgen::benchmark::{Benchmark, Progress};
 use loadgen::measure::{Board, Second, Watch};
-use loadgen::members::{Protocol, Sockets};
+use loadgen::members::{Options, Protocol, Sockets, Venue};
 use loadgen::mock::Mock;
 use loadgen::plan::{Arrival, Workload};
 use loadgen::report::Report;
@@ -51,8 +51,11 @@ pub(crate) fn benchmark(mock: &Mock, members: u32, senders: u32, rate: f64, seco
         tx_threads: 1,
         rx_threads: 1,
         pin: None,
-        receive_buffer: Some(1 << 20),
+        venue: Venue::default(),
+        flaws: None,
+        options: Options { receive_buffer: Some(1 << 20), gro: false },
         server_pid: None,
+        server_metrics: None,
         slos: Vec::new(),
     }
 }

@@ -123,10 +123,11 @@ impl Run {
         if arrives && answered {
             self.now_ms += 5;
             let (now, cumulative) = (self.now(), Sseq(self.oracle.accepted));
+            self.sending.measure(now, cumulative, &mut self.rtt);
             for sseq in refused {
                 self.sending.refuse(now, sseq, MUTED, &mut self.events);
             }
-            self.sending.acknowledge(now, cumulative, Seq(1), &mut self.rtt, &mut self.events);
+            self.sending.acknowledge(now, cumulative, Seq(1), &self.rtt, &mut self.events);
             if missing {
                 self.sending.handle_missing(now, cumulative, &self.rtt);
             }
@@ -210,7 +211,7 @@ fn buffers_are_used_again() {
         run.oracle.accepted += 1;
         assert!(run.sending.peek(run.now(), 100, true).is_some());
         run.sending.sent(run.now(), &run.rtt);
-        run.sending.acknowledge(run.now(), Sseq(run.oracle.accepted), Seq(1), &mut run.rtt, &mut run.events);
+        run.sending.acknowledge(run.now(), Sseq(run.oracle.accepted), Seq(1), &run.rtt, &mut run.events);
         run.collect();
     }
     assert_eq!(run.sending.spare.len(), 1);

@@ -36,7 +36,7 @@ fn entries_in_order_are_told_at_once() {
         seq: Seq(seq),
         member,
         sseq: Sseq(1),
-        name: None,
+        name: (member == ME).then_some("alice".into()),
         time_s: 1_700_000_000,
         kind: EntryKind::TEXT,
         mine: member == ME,
@@ -72,8 +72,10 @@ fn a_gap_is_asked_for_after_five_to_ten_milliseconds_and_again_and_again() {
     // JOIN was answered at once: the pace is the quickest one. Time goes in whole milliseconds here.
     let expected = [20, 20, 20, 20, 20, 20, 20, 20, 30, 45, 68, 102, 152, 228, 342, 513, 769];
     assert_eq!(apart, expected);
-    peer.repair(2, &[bobs(2, b"2"), bobs(3, b"3")]);
+    peer.repair(2, &[bobs(2, b"2"), bobs(3, b"3"), bobs(4, b"4")]);
     assert_eq!(peer.heard(), texts(1..=4));
+    let counts = *peer.client.counts();
+    assert_eq!((counts.nacks, counts.entries, counts.entries_alone), (asks.len() as u64, 4, 2));
     peer.forget();
     peer.run(1000);
     assert_eq!(asked(&mut peer), []);
@@ -158,7 +160,7 @@ fn an_unknown_tag_makes_the_client_ask_once_a_second() {
 fn a_new_tag_replaces_the_former_one_within_two_seconds() {
     let (mut peer, _) = Peer::in_lobby();
     let new = RoomTag(0x2222);
-    peer.say(&[Frame::Head { room: ROOM, tag: new, members: 2, head: Seq(0), tail: Seq(1) }]);
+    peer.say(&[Frame::Head { room: ROOM, tag: new, members: 1, head: Seq(0), tail: Seq(1) }]);
     peer.say_to_room(new, &[head(3, 0)]);
     peer.run_to(2000);
     peer.say_to_room(TAG, &[head(4, 0)]);

@@ -17,7 +17,7 @@ fn pings(peer: &mut Peer) -> Vec<(u64, u64)> {
 }
 
 fn head(head: u64) -> Frame<'static> {
-    Frame::Head { room: ROOM, tag: TAG, members: 2, head: Seq(head), tail: Seq(1) }
+    Frame::Head { room: ROOM, tag: TAG, members: 1, head: Seq(head), tail: Seq(1) }
 }
 
 #[test]

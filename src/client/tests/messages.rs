@@ -92,6 +92,7 @@ fn without_an_answer_everything_is_sent_again_with_doubling_timeouts() {
     // JOIN was answered at once: the timeout is the least one.
     let expected = [0, 100, 300, 700, 1500, 3100, 6300].map(|at| [(at, 1), (at, 2)]);
     assert_eq!(sent, expected.as_flattened());
+    assert_eq!(peer.client.counts().resends, 12);
 }
 
 #[test]

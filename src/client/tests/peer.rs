@@ -32,11 +32,12 @@ pub(super) struct Entered {
     pub(super) head: u64,
     pub(super) tail: u64,
     pub(super) next_sseq: u32,
+    pub(super) members: u32,
 }
 
 impl Default for Entered {
     fn default() -> Self {
-        Self { room: ROOM, tag: TAG, head: 0, tail: 1, next_sseq: 1 }
+        Self { room: ROOM, tag: TAG, head: 0, tail: 1, next_sseq: 1, members: 1 }
     }
 }
 
@@ -254,9 +255,9 @@ impl Peer {
     }
 
     pub(super) fn joined(&mut self, req: Req, entered: Entered) {
-        let Entered { room, tag, head, tail, next_sseq } = entered;
+        let Entered { room, tag, head, tail, next_sseq, members } = entered;
         let (head, tail, next_sseq) = (Seq(head), Seq(tail), Sseq(next_sseq));
-        self.say(&[Frame::Joined { req, room, code: Code::Ok, tag, members: 2, head, tail, next_sseq, name: "alice" }]);
+        self.say(&[Frame::Joined { req, room, code: Code::Ok, tag, members, head, tail, next_sseq, name: "alice" }]);
     }
 
     pub(super) fn join(&mut self, spec: RoomSpec, entered: Entered) -> RoomId {

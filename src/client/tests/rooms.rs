@@ -190,6 +190,23 @@ fn a_new_name_is_used_in_the_next_hello() {
 }
 
 #[test]
+fn who_is_there_is_asked_once_on_entering_a_room_that_is_not_large() {
+    for (members, asked) in [(1, 0), (2, 1), (256, 1), (257, 0)] {
+        let mut peer = Peer::connected();
+        peer.join(RoomSpec::lobby(), Entered { members, ..Entered::default() });
+        let is_who = |frame: &uplink::Frame<'_>| matches!(frame, uplink::Frame::Who { member: MemberId(0), .. });
+        assert_eq!(peer.frames().iter().filter(|frame| is_who(frame)).count(), asked, "{members}");
+    }
+    let mut peer = Peer::connected();
+    let room = peer.join(RoomSpec::lobby(), Entered { members: 2, ..Entered::default() });
+    let [.., uplink::Frame::Who { req, .. }] = peer.frames()[..] else { panic!() };
+    peer.entries(1, &[bobs(1, b"hi")]);
+    peer.forget();
+    members(&mut peer, req, &[(BOB.0, "bob"), (ME.0, "alice")], 0);
+    assert_eq!(peer.events(), [Event::Named { room, member: BOB, name: "bob".into() }], "he was told of without");
+}
+
+#[test]
 fn an_unknown_authors_name_follows() {
     let (mut peer, room) = Peer::in_lobby();
     peer.entries(1, &[bobs(1, b"hi")]);

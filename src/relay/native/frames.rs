@@ -13,7 +13,7 @@ use crate::relay::bucket::Rate;
 use crate::relay::{Event, Relay, Verdict};
 use crate::wire::downlink::{self, Builder};
 use crate::wire::handshake::NoSession;
-use crate::wire::header::{Code, ROOM_OVERHEAD, SESSION_BYTES_MIN};
+use crate::wire::header::{Code, DirectStatus, ROOM_OVERHEAD};
 use crate::wire::id::{Req, Scid, Token};
 use crate::wire::plain::Name;
 use crate::wire::uplink::{Frame, Session as Datagram};
@@ -30,8 +30,9 @@ pub(super) struct Heard {
     pub(super) reply: Reply,
     /// A message of it went to a room.
     pub(super) relayed: bool,
-    /// A long answer was given already: one a datagram.
+    /// A long answer was given already, and a PONG with its HEADs: one of each a datagram.
     listed: bool,
+    ponged: bool,
 }
 
 impl Relay {
@@ -39,13 +40,10 @@ impl Relay {
         &mut self,
         now: Time,
         path: Path,
+        index: SessionIndex,
         datagram: Datagram<'_>,
-        len: usize,
         out: &mut Outbox,
     ) -> Verdict {
-        let Some(index) = self.native.sessions.find_scid(datagram.scid) else {
-            return self.tell_no_session(now, path, datagram.scid, len, out);
-        };
         let session = self.native.sessions.session_mut(index);
         let is_newer = datagram.pn.is_newer_than(session.pn);
         if is_newer {
@@ -53,7 +51,7 @@ impl Relay {
         }
         let (served, ccid) = (session.path, session.ccid);
         if served.remote != path.remote {
-            if !is_newer || len < SESSION_BYTES_MIN {
+            if !is_newer {
                 return Verdict::Dropped(DropReason::StaleAddress);
             }
             if session.challenge.take(CHALLENGES, 1, now) {
@@ -63,13 +61,11 @@ impl Relay {
             self.move_session(index, path);
         }
         self.native.sessions.touch(index, now);
-        let mut heard = Heard { index, path, reply: Reply::new(ccid), relayed: false, listed: false };
-        for frame in datagram.frames {
-            if !self.hear_frame(now, &mut heard, frame, out) {
-                return Verdict::Control;
-            }
+        let mut heard = Heard { index, path, reply: Reply::new(ccid), relayed: false, listed: false, ponged: false };
+        let lives = datagram.frames.into_iter().all(|frame| self.hear_frame(now, &mut heard, frame, out));
+        if lives {
+            self.send_reply(&mut heard, out);
         }
-        self.send_reply(&mut heard, out);
         if heard.relayed { Verdict::Relayed } else { Verdict::Control }
     }
 
@@ -99,6 +95,10 @@ impl Relay {
         let session = self.native.sessions.session_mut(heard.index);
         if !session.messages.take(self.rates.messages, 1, now) {
             self.counters.native.frames_over_rate += 1;
+            if let Frame::Direct { to, dseq, .. } = frame {
+                let status = DirectStatus::Limit;
+                self.reply(heard, &downlink::Frame::DirectDone { peer: to, dseq, status }, out);
+            }
             return;
         }
         match frame {
@@ -145,12 +145,12 @@ impl Relay {
         }
     }
 
-    fn tell_no_session(&mut self, now: Time, path: Path, scid: Scid, len: usize, out: &mut Outbox) -> Verdict {
+    pub(super) fn tell_no_session(&mut self, now: Time, path: Path, scid: Scid, out: &mut Outbox) -> Verdict {
         let rate = Rate::per_second(config::NO_SESSION_ANSWERS_PER_S, 0);
         if self.native.ended.find(&scid, now).is_some() {
             return Verdict::Dropped(DropReason::SessionClosed);
         }
-        if len >= SESSION_BYTES_MIN && self.native.no_session_answers.take(rate, 1, now) {
+        if self.native.no_session_answers.take(rate, 1, now) {
             let answer = NoSession { scid, epoch: self.native.epoch };
             self.tell(path, &answer.encode(), out);
         }
@@ -159,6 +159,10 @@ impl Relay {
 
     /// PONG, and the HEADs of all the session's rooms, in one datagram.
     fn hear_ping(&mut self, heard: &mut Heard, t: u64, out: &mut Outbox) {
+        if std::mem::replace(&mut heard.ponged, true) {
+            self.counters.native.frames_over_rate += 1;
+            return;
+        }
         self.send_reply(heard, out);
         heard.reply.push(&downlink::Frame::Pong { t });
         let native = &self.native;

@@ -14,6 +14,7 @@ use crate::wire::header::{Code, DATAGRAM_BYTES_MAX};
 use crate::wire::id::{PacketNumber, Scid};
 use crate::wire::plain::Name;
 use constant_time_eq::constant_time_eq;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 impl Relay {
@@ -39,6 +40,7 @@ impl Relay {
         if !native.cookies.accepts(now, path.remote, hello.ccid.0, hello.nonce.0, &hello.cookie.0) {
             return self.ask_for_cookie(now, path, hello, out);
         }
+        self.native.instances.forget_old(now);
         match self.judge_hello(now, path, hello, bytes) {
             Ok(name) => {
                 let index = self.begin_session(now, path, hello, name, out);
@@ -81,13 +83,22 @@ impl Relay {
             let wait_ms = u32::try_from(config::REFUSE_MS).unwrap_or(u32::MAX);
             return Err((DropReason::RefusedAddress, Code::Kicked, wait_ms));
         }
-        let (sessions, remote) = (self.native.sessions.len(), path.remote);
-        match self.admission.admit_session(&self.limits, remote, sessions, now) {
+        let (ending, sessions) = (self.ended_by(path, hello), self.native.sessions.len());
+        match self.admission.admit_session(&self.limits, path.remote, (sessions, ending), now) {
             Ok(()) => Ok(name),
             Err(reason @ DropReason::PeersFull) => Err((reason, Code::Full, 30_000)),
             Err(reason @ DropReason::PrefixFull) => Err((reason, Code::Limit, 30_000)),
             Err(reason) => Err((reason, Code::Rate, 1_000)),
         }
+    }
+
+    /// The addresses of the sessions that this one would end: they are no reason to refuse it.
+    fn ended_by(&self, path: Path, hello: &Hello<'_>) -> [Option<SocketAddr>; 2] {
+        let native = &self.native;
+        let instance = native.instances.find(hello.instance);
+        let former = instance.and_then(|known| native.instances.at(known).session);
+        let other = native.sessions.find_address(path.remote).filter(|&other| Some(other) != former);
+        [former, other].map(|ended| ended.map(|index| native.sessions.session(index).path.remote))
     }
 
     fn proves_access(&self, hello: &Hello<'_>, bytes: &[u8]) -> bool {

@@ -138,12 +138,12 @@ impl Relay {
             roster_place: 0,
             is_live: true,
             owes_ack: false,
-            missing: false,
+            early: Sseq(0),
             next_sseq,
             acked_seq: Seq(0),
             named_at: Seq(0),
             entered_at: Seq(0),
-            report: Report { at_ns: now.nanos(), cast_bytes: here.cast_bytes, ..Report::default() },
+            report: Report::of_newcomer(now, here),
             feed: Feed::default(),
         });
         let session = native.sessions.session_mut(index);
@@ -175,6 +175,13 @@ impl Relay {
 
     /// Tells the plain members that a native one came or went.
     fn tell_plain(&mut self, now: Time, change: Change, name: &str, out: &mut Outbox) {
+        if self.peers.len() == 0 {
+            return;
+        }
+        if out.spare().0 == 0 {
+            self.counters.notices_suppressed += 1;
+            return;
+        }
         let name = Name::parse(name).expect("invariant: a member's name is a name");
         self.notify(now, change, &name, None, out);
     }
@@ -234,7 +241,6 @@ impl Relay {
         let native = &mut self.native;
         let Membership { session: index, room, .. } = *native.memberships.at(at);
         native.unlink(at);
-        native.turn.acks.retain(|&other| other != at);
         let here = native.rooms.at_mut(room);
         native.memberships.exit(at, &mut here.members);
         if here.members.all.is_empty() {

@@ -72,7 +72,7 @@ impl Relay {
         self.tell_close(path, ccid, code, out);
         if self.native.closing.len() < config::CLOSING_MAX {
             let due = now + Duration::from_millis(config::CLOSE_AFTER_MS[1]);
-            self.native.closing.push_back(Closing { due, began: now, path, ccid, code, sent: 1 });
+            self.keep_closing(Closing { due, began: now, path, ccid, code, sent: 1 });
         }
     }
 
@@ -89,8 +89,9 @@ impl Relay {
         for _ in 0..self.native.closing.len() {
             let is_due = |closing: &mut Closing| closing.due <= now;
             let Some(mut closing) = self.native.closing.pop_front_if(is_due) else { break };
-            // Whoever has a session there again is not told that it ended.
-            if self.native.sessions.find_address(closing.path.remote).is_none() {
+            // Whoever is there again is not told that it ended.
+            let remote = closing.path.remote;
+            if self.native.sessions.find_address(remote).is_none() && self.peers.find(remote).is_none() {
                 self.tell_close(closing.path, closing.ccid, closing.code, out);
             }
             closing.sent += 1;
@@ -119,7 +120,9 @@ impl Relay {
         }
         while let Some((_, scid)) = self.native.probed.pop_front_if(|(due, _)| *due <= now) {
             let Some(index) = self.native.sessions.find_scid(scid) else { continue };
-            if self.native.sessions.session(index).unreachable_ns != 0 {
+            let since_ns = self.native.sessions.session(index).unreachable_ns;
+            // Heard meanwhile, and probed anew: that probe has its own time.
+            if since_ns != 0 && now.since(Time::new(since_ns, 0)) >= Duration::from_millis(config::PROBE_MS) {
                 self.end_session(now, index, Ending::told(LeaveReason::Unreachable, Code::Unreachable), out);
             }
         }

@@ -2,9 +2,9 @@
 //! list is read from its end, so that who comes or goes meanwhile makes nobody
 //! be missed: the last one takes the place of one that goes.
 
-use super::Relay;
 use super::frames::Heard;
 use super::room::{LOBBY, Room};
+use super::{Native, Relay};
 use crate::batch::{Outbox, RoomIndex};
 use crate::wire::downlink::ListBuilder;
 use crate::wire::id::{MemberId, Req, Seq};
@@ -71,8 +71,9 @@ impl Relay {
             session.is_some_and(|session| self.native.memberships.find(session.first_membership, room).is_some());
         let native = session.filter(|_| is_here).map(|session| &session.name);
         // O(n), and asked for seldom: every author in a ring is named there.
-        let mut peers = self.peers.all().map(|(peer, _)| peer);
-        let plain = || peers.find(|peer| room == LOBBY && peer.member == member).map(|peer| &peer.name);
+        let is_plain = room == LOBBY && Native::is_plain(member);
+        let mut peers = self.peers.all().map(|(peer, _)| peer).filter(|_| is_plain);
+        let plain = || peers.find(|peer| peer.member == member).map(|peer| &peer.name);
         if let Some(name) = native.or_else(plain) {
             list.add(member.0, name);
         }

@@ -1,8 +1,9 @@
 //! Owns who is in which room: one record for each session in each room, on
 //! the session's list and on the room's. Never decides who may come in.
 
-use super::room::RoomMembers;
+use super::room::{Room, RoomMembers};
 use super::session::{NONE, SessionIndex};
+use crate::Time;
 use crate::batch::{MemberIndex, Path, RoomIndex};
 use crate::relay::bucket::Bucket;
 use crate::wire::id::{Seq, Sseq};
@@ -17,9 +18,9 @@ pub(super) struct Membership {
     pub(super) place: u32,
     pub(super) roster_place: u32,
     pub(super) is_live: bool,
-    /// An ACK is owed at the end of this turn; and it is to say that one is missing.
+    /// An ACK is owed at the end of this turn; and the highest number that came too early in it, 0: none.
     pub(super) owes_ack: bool,
-    pub(super) missing: bool,
+    pub(super) early: Sseq,
     /// The number that the next message must have.
     pub(super) next_sseq: Sseq,
     /// What the last accepted one became; 0: not known any more.
@@ -47,6 +48,21 @@ pub(super) struct Report {
     pub(super) cast_bytes: u64,
 }
 
+impl Report {
+    /// What is known of one that comes now: nothing of the room's past is owed to it.
+    pub(super) fn of_newcomer(now: Time, room: &Room) -> Self {
+        let (head, cast_bytes) = (room.ring.head(), room.cast_bytes);
+        Self { at_ns: now.nanos(), contiguous: head, highest: head, cast_bytes, ..Self::default() }
+    }
+
+    /// Whether this one was made after one that says `highest` and `lost`:
+    /// neither ever falls, so that one was overtaken on its way.
+    pub(super) fn is_newer_than(&self, highest: u64, lost: u32) -> bool {
+        let falls = lost.wrapping_sub(self.lost) > u32::MAX / 2;
+        self.any && (highest < self.highest || falls)
+    }
+}
+
 /// How a member that is not live is fed.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Feed {
@@ -71,6 +87,11 @@ impl Memberships {
 
     pub(super) fn at(&self, index: u32) -> &Membership {
         self.slots[index as usize].as_ref().expect("invariant: an index is of a living membership")
+    }
+
+    /// The membership at a place that may be free by now.
+    pub(super) fn living_mut(&mut self, index: u32) -> Option<&mut Membership> {
+        self.slots[index as usize].as_mut()
     }
 
     pub(super) fn at_mut(&mut self, index: u32) -> &mut Membership {

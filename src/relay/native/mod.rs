@@ -36,7 +36,7 @@ use crate::metrics::DropReason;
 use crate::wire::handshake::OtherVersion;
 use crate::wire::header::{DATAGRAM_BYTES_MAX, Malformed, VERSION};
 use crate::wire::id::{Ccid, Epoch, MemberId, Nonce, Scid};
-use crate::wire::uplink::Uplink;
+use crate::wire::uplink::{Session, Uplink};
 use fanout::Packer;
 use instance::Instances;
 use leave::Closing;
@@ -93,6 +93,17 @@ struct Turn {
     /// What those said whose turn ended last: messages and bytes.
     said: Vec<(SocketAddr, u32, u32)>,
 }
+
+/// What a member of one room needs at most beside its name: its session, instance and
+/// membership, their links, its places in five tables and on a roster.
+const MEMBER_BYTES: usize = size_of::<Option<session::Session>>()
+    + size_of::<Option<instance::Remembered>>()
+    + size_of::<Option<membership::Membership>>()
+    + 3 * size_of::<[u32; 2]>()
+    + 5 * 10
+    + 2 * size_of::<u32>()
+    + size_of::<Path>();
+const _: () = assert!(MEMBER_BYTES <= 512, "the memory that the doc of Limits::sessions_max names");
 
 impl Native {
     pub(super) fn new(limits: &Limits, seed: &[u8; 32], hash: SeededHash) -> Self {
@@ -182,11 +193,17 @@ impl Secrets {
 impl Relay {
     /// A datagram that begins with the native magic.
     pub(super) fn hear_native(&mut self, now: Time, path: Path, bytes: &[u8], out: &mut Outbox) -> Verdict {
-        match Uplink::parse(bytes) {
-            Ok(Uplink::Hello(hello)) => self.hear_hello(now, path, &hello, bytes, out),
-            Ok(Uplink::Session(session)) => self.hear_session(now, path, session, bytes.len(), out),
-            Err(Malformed::OtherVersion { hello, .. }) => self.tell_version(now, path, hello, out),
-            Err(malformed) => Verdict::Dropped(reason_of(malformed)),
+        // Whose it is comes before what it says.
+        let known = Session::envelope(bytes).map(|(scid, _)| (scid, self.native.sessions.find_scid(scid)));
+        if let Some((scid, None)) = known {
+            return self.tell_no_session(now, path, scid, out);
+        }
+        match (Uplink::parse(bytes), known) {
+            (Ok(Uplink::Hello(hello)), _) => self.hear_hello(now, path, &hello, bytes, out),
+            (Ok(Uplink::Session(session)), Some((_, Some(index)))) => self.hear_session(now, path, index, session, out),
+            (Ok(Uplink::Session(_)), _) => Verdict::Dropped(DropReason::NoSession),
+            (Err(Malformed::OtherVersion { hello, .. }), _) => self.tell_version(now, path, hello, out),
+            (Err(malformed), _) => Verdict::Dropped(reason_of(malformed)),
         }
     }
 

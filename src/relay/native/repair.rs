@@ -11,7 +11,7 @@ use crate::config;
 use crate::relay::Relay;
 use crate::relay::bucket::{Bucket, Rate};
 use crate::wire::downlink::{Builder, Frame};
-use crate::wire::header::DATAGRAM_BYTES_MAX;
+use crate::wire::header::{DATAGRAM_BYTES_MAX, ROOM_OVERHEAD};
 use crate::wire::id::Seq;
 use crate::wire::uplink::Ranges;
 use std::ops::RangeInclusive;
@@ -20,6 +20,12 @@ use std::time::Duration;
 /// What a member is sent again, a second.
 const REPAIR: Rate = Rate { per_s: config::REPAIR_BYTES_PER_S, burst: config::REPAIR_BYTES_PER_S / 4 };
 const DATAGRAM_COST: u32 = DATAGRAM_BYTES_MAX as u32;
+/// Bytes of a datagram with nothing but a GAP.
+const GAP_BYTES: usize = ROOM_OVERHEAD + 3 + 2 + 8 + 8;
+/// What one datagram of one member is surely left behind: entries of so many bytes, whatever their seconds.
+const NEAR_BYTES: usize = DATAGRAM_BYTES_MAX - 64;
+/// Members that are looked at when feeding is due; the others come next.
+const FEEDS_PER_DEADLINE: u32 = 1024;
 
 impl Relay {
     pub(super) fn hear_nack(
@@ -39,16 +45,23 @@ impl Relay {
         self.counters.native.nacks += 1;
         if !native.memberships.at(at).is_live {
             if let Some(first) = ranges.iter().map(|range| range.start.0).min() {
-                native.memberships.at_mut(at).feed.next = first.max(1);
+                let feed = &mut native.memberships.at_mut(at).feed;
+                feed.next = feed.next.min(first.max(1));
                 self.arm_feed(now);
             }
             return;
         }
         let mut left = config::REPAIRS_PER_NACK;
         for range in ranges.iter() {
-            let asked = self.native.rooms.at(room).ring.asked(range.start.0.max(1), range.count);
+            if left == 0 {
+                return;
+            }
+            // There is no number 0.
+            let zero = u16::from(range.start.0 == 0);
+            let (start, count) = (range.start.0.max(1), range.count.saturating_sub(zero));
+            let asked = self.native.rooms.at(room).ring.asked(start, count);
             if let Some(gone) = asked.gone {
-                left = left.saturating_sub(1);
+                left -= 1;
                 self.tell_gap(now, index, room, gone, out);
             }
             if let Some(kept) = asked.kept {
@@ -69,10 +82,7 @@ impl Relay {
     ) {
         let mut next = *range.start();
         while next <= *range.end() && *left > 0 {
-            let session = self.native.sessions.session_mut(index);
-            let allowed =
-                self.native.turn.repairs < config::REPAIRS_PER_TURN && session.repair.take(REPAIR, DATAGRAM_COST, now);
-            if !allowed {
+            if !self.may_repair(now, index, DATAGRAM_COST, out) {
                 self.counters.native.repairs_dropped += 1;
                 return;
             }
@@ -81,10 +91,17 @@ impl Relay {
         }
     }
 
+    /// Whether this turn and this member's rate allow one more datagram of repair; if so it is counted.
+    fn may_repair(&mut self, now: Time, index: SessionIndex, bytes: u32, out: &Outbox) -> bool {
+        let turn = self.native.turn.repairs < config::REPAIRS_PER_TURN && out.spare().1 > 0;
+        let allowed = turn && self.native.sessions.session_mut(index).repair.take(REPAIR, bytes, now);
+        self.native.turn.repairs += u32::from(allowed);
+        allowed
+    }
+
     /// Sends one datagram of entries to one member. Returns the first that is not in it.
     fn send_entries(&mut self, index: SessionIndex, room: RoomIndex, range: (u64, u64), out: &mut Outbox) -> u64 {
-        let native = &mut self.native;
-        native.turn.repairs += 1;
+        let native = &self.native;
         let session = native.sessions.session(index);
         let mut space = [0; DATAGRAM_BYTES_MAX];
         let mut builder = Builder::to_client(&mut space, session.ccid);
@@ -96,6 +113,7 @@ impl Relay {
         next
     }
 
+    /// False: not now.
     fn tell_gap(
         &mut self,
         now: Time,
@@ -103,19 +121,19 @@ impl Relay {
         room: RoomIndex,
         gone: RangeInclusive<u64>,
         out: &mut Outbox,
-    ) {
-        let session = self.native.sessions.session_mut(index);
-        if self.native.turn.repairs >= config::REPAIRS_PER_TURN || !session.repair.take(REPAIR, 64, now) {
+    ) -> bool {
+        let mut space = [0; GAP_BYTES];
+        if !self.may_repair(now, index, GAP_BYTES as u32, out) {
             self.counters.native.repairs_dropped += 1;
-            return;
+            return false;
         }
-        self.native.turn.repairs += 1;
-        let mut space = [0; 64];
+        let session = self.native.sessions.session(index);
         let mut builder = Builder::to_client(&mut space, session.ccid);
         builder.push(&Frame::Gap { room: Room::handle(room), from: Seq(*gone.start()), to: Seq(*gone.end()) });
         let (path, len) = (session.path, builder.len());
         self.tell(path, &space[..len], out);
         self.counters.native.gaps += 1;
+        true
     }
 
     // ---- who is live -------------------------------------------------------------------
@@ -137,6 +155,9 @@ impl Relay {
         let here = native.rooms.at(room);
         let (head, cast_bytes) = (here.ring.head(), here.cast_bytes);
         let membership = native.memberships.at_mut(at);
+        if membership.report.is_newer_than(highest, lost) {
+            return;
+        }
         let former = std::mem::replace(
             &mut membership.report,
             super::membership::Report {
@@ -220,14 +241,19 @@ impl Relay {
         }
         self.native.feed_due = None;
         let Some(last) = self.native.feeding.last() else { return };
-        let mut hungry = false;
+        let (mut hungry, mut looked_at) = (false, 0);
         while let Some(at) = self.native.feeding.first() {
+            if looked_at == FEEDS_PER_DEADLINE || self.native.turn.repairs >= config::REPAIRS_PER_TURN {
+                hungry = true;
+                break;
+            }
+            looked_at += 1;
             // To the end, so that the next one to be fed is another.
             let native = &mut self.native;
             native.membership_links.remove(&mut native.feeding, at);
             native.membership_links.push_back(&mut native.feeding, at);
             hungry |= self.feed(now, at, out);
-            if at == last || self.native.turn.repairs >= config::REPAIRS_PER_TURN {
+            if at == last {
                 break;
             }
         }
@@ -238,44 +264,35 @@ impl Relay {
 
     /// Feeds one member what its rate allows. True: there is more for it.
     fn feed(&mut self, now: Time, at: u32, out: &mut Outbox) -> bool {
-        while self.native.turn.repairs < config::REPAIRS_PER_TURN {
-            let Membership { session, room, .. } = *self.native.memberships.at(at);
+        let Membership { session, room, report, .. } = *self.native.memberships.at(at);
+        let recovers = report.any && !report.is_lossy;
+        loop {
             let ring = &self.native.rooms.at(room).ring;
-            let (head, tail) = (ring.head(), ring.tail());
-            let next = self.native.memberships.at(at).feed.next;
-            let is_near =
-                next > head || (next >= tail && ring.bytes_from(&self.native.pool, next) <= DATAGRAM_BYTES_MAX - 64);
-            let report = &self.native.memberships.at(at).report;
-            let recovers = is_near && report.any && !report.is_lossy;
+            let (head, tail, next) = (ring.head(), ring.tail(), self.native.memberships.at(at).feed.next);
             if next > head {
                 if recovers {
                     self.set_live(now, at, true);
                 }
                 return false;
             }
-            if next < tail {
-                self.tell_gap(now, session, room, next..=tail - 1, out);
-                self.native.memberships.at_mut(at).feed.next = tail;
-                continue;
-            }
-            let feed = &mut self.native.memberships.at_mut(at).feed;
-            let bytes_per_s = feed.bytes_per_s.max(config::FEED_BYTES_PER_S_MIN);
-            let rate = Rate { per_s: bytes_per_s, burst: DATAGRAM_COST.max(bytes_per_s / 16) };
-            if !feed.bucket.take(rate, DATAGRAM_COST, now) {
-                return true;
-            }
-            let session_repair = &mut self.native.sessions.session_mut(session).repair;
-            if !session_repair.take(REPAIR, DATAGRAM_COST, now) {
-                return true;
-            }
-            let next = self.send_entries(session, room, (next, head), out);
-            self.native.memberships.at_mut(at).feed.next = next;
-            if recovers {
-                self.set_live(now, at, true);
-                return false;
-            }
+            let fed_to = if next < tail {
+                self.tell_gap(now, session, room, next..=tail - 1, out).then_some(tail)
+            } else {
+                let near = recovers && ring.bytes_from(&self.native.pool, next) <= NEAR_BYTES;
+                let paid = near || self.take_feed(now, at);
+                let allowed = paid && self.may_repair(now, session, DATAGRAM_COST, out);
+                allowed.then(|| self.send_entries(session, room, (next, head), out))
+            };
+            let Some(fed_to) = fed_to else { return true };
+            self.native.memberships.at_mut(at).feed.next = fed_to;
         }
-        true
+    }
+
+    /// Whether a member may be fed one more datagram; if so it is counted.
+    fn take_feed(&mut self, now: Time, at: u32) -> bool {
+        let feed = &mut self.native.memberships.at_mut(at).feed;
+        let per_s = feed.bytes_per_s.max(config::FEED_BYTES_PER_S_MIN);
+        feed.bucket.take(Rate { per_s, burst: DATAGRAM_COST.max(per_s / 16) }, DATAGRAM_COST, now)
     }
 }
 

@@ -196,7 +196,8 @@ impl Rooms {
 
     /// The room that nobody has been in for longest. O(rooms): only when the pool is empty.
     pub(super) fn longest_empty(&self) -> Option<RoomIndex> {
-        let empty = self.all().filter_map(|(index, room)| Some((room.empty_since?, index)));
+        let ends = self.all().filter(|&(index, _)| index != LOBBY);
+        let empty = ends.filter_map(|(index, room)| Some((room.empty_since?, index)));
         empty.min().map(|(_, index)| index)
     }
 }
