@@ -149,6 +149,8 @@ pub const FEED_EVERY_MS: u64 = 10;
 pub const FEED_BYTES_PER_S_MIN: u32 = 8 << 10;
 /// Rate at which a slow member is fed while its own is not known, in bytes a second.
 pub const FEED_BYTES_PER_S_START: u32 = 16 << 10;
+/// How long after the first new entry since its last REPORT a member makes the next one, in ms.
+pub const REPORT_AFTER_MS: u64 = 1_000;
 /// A live member that does not report for so long, in ms, while
 /// [`REPORT_MISSED_BYTES`] were sent to it, is live no more.
 pub const REPORT_MISSED_MS: u64 = 3_000;
@@ -239,6 +241,7 @@ pub const RING_MESSAGES_SMALLEST: u32 = 2_048;
 pub const NOTICE_COPIES_PER_S_DEFAULT: u32 = 100_000;
 
 const _: () = {
+    assert!(REPORT_MISSED_MS > 2 * REPORT_AFTER_MS, "a REPORT has time to arrive");
     assert!(BYTE_BURST_MIN as usize >= LINE_BYTES_MAX, "the longest line passes every byte rate");
     assert!(MIRROR_RUN as usize <= MIRROR_TABLE, "a run of a mirror fits in what is remembered");
     assert!(EXIT_GRACE_MS <= REFUSE_MS);

@@ -105,7 +105,7 @@ impl Relay {
         let session = native.sessions.session(index);
         let mut space = [0; DATAGRAM_BYTES_MAX];
         let mut builder = Builder::to_client(&mut space, session.ccid);
-        let next = fill(&mut builder, room, native.rooms.at(room), &native.pool, range, usize::MAX);
+        let next = fill(&mut builder, room, native.rooms.at(room), native.pools.of(room), range, usize::MAX);
         let (path, len) = (session.path, builder.len());
         self.tell(path, &space[..len], out);
         self.counters.native.repairs += 1;
@@ -195,7 +195,8 @@ impl Relay {
         let room = self.native.rooms.at(room);
         let report = &self.native.memberships.at(room.reports.first()?).report;
         let sent = room.cast_bytes - report.cast_bytes;
-        let due = Time::new(report.at_ns, 0) + Duration::from_millis(config::REPORT_MISSED_MS);
+        let owed = Time::new(report.at_ns.max(room.busy_since_ns), 0);
+        let due = owed + Duration::from_millis(config::REPORT_MISSED_MS);
         (sent >= config::REPORT_MISSED_BYTES).then_some(due)
     }
 
@@ -278,7 +279,7 @@ impl Relay {
             let fed_to = if next < tail {
                 self.tell_gap(now, session, room, next..=tail - 1, out).then_some(tail)
             } else {
-                let near = recovers && ring.bytes_from(&self.native.pool, next) <= NEAR_BYTES;
+                let near = recovers && ring.bytes_from(self.native.pools.of(room), next) <= NEAR_BYTES;
                 let paid = near || self.take_feed(now, at);
                 let allowed = paid && self.may_repair(now, session, DATAGRAM_COST, out);
                 allowed.then(|| self.send_entries(session, room, (next, head), out))
