@@ -46,7 +46,7 @@
 //! | `server` | `time` `batch` `config` `directory` `metrics` `net` `relay` | `getrandom` `mio` `thiserror` `tracing` | decides about members, looks into a datagram |
 //! | `blocking` | `time` `client` | `getrandom` `thiserror` | knows what a datagram means, starts a thread |
 //! | `doctor` | `config` `net` | | changes anything on the machine |
-//! | `cli` | `config` `directory` `doctor` `relay` `server` `wire` | `clap` `clap_complete` `clap_mangen` `serde` `serde_json` `signal_hook` `thiserror` `toml` `tracing` `tracing_subscriber` | does what a library user could want |
+//! | `cli` | `blocking` `client` `config` `directory` `doctor` `relay` `server` `wire` | `clap` `clap_complete` `clap_mangen` `crossterm` `jiff` `ratatui` `serde` `serde_json` `signal_hook` `thiserror` `toml` `tracing` `tracing_subscriber` `unicode_segmentation` `unicode_width` | does what a library user could want |
 //! | `main` | `cli` | | does anything |
 //!
 //! All may use `std`; `relay` and everything above it in the table do without

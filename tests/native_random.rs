@@ -462,7 +462,7 @@ impl World {
                     let known = self.here.get_mut(remote).expect("who is renamed is here");
                     *known = name.to_string();
                 }
-                Event::Heard { .. } => {}
+                Event::Restored { .. } | Event::Heard { .. } => {}
             }
         }
         self.events_seen = self.bench.events.len();

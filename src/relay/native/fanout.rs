@@ -203,6 +203,16 @@ impl Relay {
         }
     }
 
+    /// Sets that of all rooms: limits have changed.
+    pub(in crate::relay) fn arm_rooms(&mut self) {
+        for place in 0..self.native.rooms.places() {
+            let index = RoomIndex(place as u16);
+            if self.native.rooms.get(index).is_some() {
+                self.arm_room(index);
+            }
+        }
+    }
+
     /// Does what is due in rooms: HEADs, members that do not report, rooms that end.
     pub(super) fn serve_rooms(&mut self, now: Time, out: &mut Outbox) {
         for _ in 0..config::ROOMS_PER_DEADLINE {

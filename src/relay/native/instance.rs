@@ -25,6 +25,8 @@ pub(super) struct Remembered {
     id: Instance,
     pub(super) member: MemberId,
     pub(super) name: Arc<str>,
+    /// Its messages are refused, in this session and the next.
+    pub(super) muted: bool,
     /// Its session, while it has one.
     pub(super) session: Option<SessionIndex>,
     ended_ns: u64,
@@ -104,7 +106,7 @@ impl Instances {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("invariant: instances are few")
         });
-        let fresh = Remembered { id, member, name, session: None, ended_ns: 0, next_sseqs: Vec::new() };
+        let fresh = Remembered { id, member, name, muted: false, session: None, ended_ns: 0, next_sseqs: Vec::new() };
         self.slots[at as usize] = Some(fresh);
         let (slots, hash) = (&self.slots, self.hash);
         let known = |at: u32| slots[at as usize].as_ref().expect("invariant: tables hold what is remembered");

@@ -141,6 +141,7 @@ impl Relay {
             roster_place: 0,
             is_live: true,
             owes_ack: false,
+            was_lossy: false,
             early: Sseq(0),
             next_sseq,
             acked_seq: Seq(0),

@@ -19,13 +19,18 @@ const CLOSE_BYTES_MAX: usize = 4 + 8 + 3 + 2 + 64;
 #[derive(Clone, Copy)]
 pub(in crate::relay) struct Ending {
     reason: LeaveReason,
-    /// `None`: it said so itself, and is told nothing.
+    /// `None`: it knows, and is told nothing.
     code: Option<Code>,
 }
 
 impl Ending {
     pub(in crate::relay) const fn told(reason: LeaveReason, code: Code) -> Self {
         Self { reason, code: Some(code) }
+    }
+
+    /// The client has another session already, and is told nothing.
+    pub(super) const fn untold(self) -> Self {
+        Self { code: None, ..self }
     }
 
     /// The client closed it.
@@ -54,7 +59,10 @@ impl Relay {
         native.turn.spoke.retain(|&other| other != index);
         native.instances.end(session.instance, now);
         let life = Duration::from_millis(config::CLOSED_REMEMBERED_MS);
-        native.closed.insert((session.ccid, session.nonce), (), now, life);
+        // Whose WELCOME was lost still asks for the session, and may have it.
+        if session.is_used {
+            native.closed.insert((session.ccid, session.nonce), (), now, life);
+        }
         if ending.code.is_none() {
             native.ended.insert(session.scid, (), now, life);
         }
@@ -79,7 +87,8 @@ impl Relay {
     fn tell_close(&mut self, path: Path, ccid: Ccid, code: Code, out: &mut Outbox) {
         let mut space = [0; CLOSE_BYTES_MAX];
         let mut builder = Builder::to_client(&mut space, ccid);
-        builder.push(&Frame::Close { code, reason: "" });
+        let reason = self.native.moved_to.as_deref().filter(|_| code == Code::Moved).unwrap_or_default();
+        builder.push(&Frame::Close { code, reason });
         let len = builder.len();
         self.tell(path, &space[..len], out);
     }

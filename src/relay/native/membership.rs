@@ -18,6 +18,8 @@ pub(super) struct Membership {
     pub(super) place: u32,
     pub(super) roster_place: u32,
     pub(super) is_live: bool,
+    /// A REPORT showed loss since what it takes was measured last.
+    pub(super) was_lossy: bool,
     /// An ACK is owed at the end of this turn; and the highest number that came too early in it, 0: none.
     pub(super) owes_ack: bool,
     pub(super) early: Sseq,
@@ -39,7 +41,6 @@ pub(super) struct Report {
     pub(super) contiguous: u64,
     pub(super) highest: u64,
     pub(super) lost: u32,
-    pub(super) kib: u16,
     /// It has reported at least once.
     pub(super) any: bool,
     /// The last one showed more loss than a live member may have.
@@ -70,6 +71,14 @@ pub(super) struct Feed {
     pub(super) next: u64,
     pub(super) bytes_per_s: u32,
     pub(super) bucket: Bucket,
+    /// The REPORT from which on it is measured: when it came, in ms that wrap, and its kib.
+    pub(super) measured_ms: u32,
+    pub(super) measured_kib: u16,
+    /// Of what was sent before `next`, how much may still be on its way, and how
+    /// much was sent after `fresh_ms`, which wraps.
+    pub(super) unsettled: u16,
+    pub(super) fresh: u16,
+    pub(super) fresh_ms: u16,
 }
 
 /// All memberships, in a slab.

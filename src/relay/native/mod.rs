@@ -18,8 +18,10 @@ mod repair;
 mod reply;
 mod room;
 mod session;
+mod views;
 
 pub(super) use leave::Ending;
+pub use views::RoomView;
 
 use super::bucket::{Bucket, Rate};
 use super::cookie::Cookies;
@@ -27,10 +29,10 @@ use super::hash::SeededHash;
 use super::order::{Links, List};
 use super::recent::RecentTable;
 use super::timers::Timers;
-use super::{Relay, Verdict};
+use super::{Relay, Target, Verdict};
 use crate::Time;
 use crate::batch::{Outbox, Path, RoomIndex, Roster, Rosters};
-use crate::config::{self, Limits};
+use crate::config::{self, AccessKey, Limits};
 use crate::metrics::DropReason;
 use crate::wire::handshake::OtherVersion;
 use crate::wire::header::{DATAGRAM_BYTES_MAX, Malformed, VERSION};
@@ -51,6 +53,8 @@ pub(super) struct Native {
     cookies: Cookies,
     secrets: Secrets,
     access_key: Option<[u8; 32]>,
+    /// Where those are sent whose session ends because the relay is to be empty.
+    pub(super) moved_to: Option<Box<str>>,
     pub(super) sessions: Sessions,
     instances: Instances,
     pub(super) rooms: Rooms,
@@ -110,11 +114,11 @@ impl Native {
         let (sessions, rooms) = (limits.sessions_max as usize, limits.rooms_max as usize);
         let memberships = sessions * config::ROOMS_PER_SESSION_MAX;
         let first = secrets.next() as u32;
-        let access_key = limits.access_key.as_ref();
         let mut native = Self {
             epoch: Epoch(secrets.next()),
             cookies: Cookies::new(seed),
-            access_key: access_key.map(|key| blake3::derive_key("outcry 1 access", key.as_bytes())),
+            access_key: None,
+            moved_to: None,
             sessions: Sessions::new(limits.sessions_max, hash),
             instances: Instances::new(limits.sessions_max, hash),
             rooms: Rooms::new(limits.rooms_max, hash),
@@ -145,8 +149,22 @@ impl Native {
             packer: Packer::new(),
             secrets,
         };
+        native.set_access_key(limits.access_key.as_ref());
         native.open_lobby(limits);
         native
+    }
+
+    /// What a client must prove from now on to know.
+    pub(super) fn set_access_key(&mut self, key: Option<&AccessKey>) {
+        self.access_key = key.map(|key| blake3::derive_key("outcry 1 access", key.as_bytes()));
+    }
+
+    /// Refuses the messages of a client, or does not any more. Returns where it is.
+    pub(super) fn mute(&mut self, target: &Target, muted: bool) -> Option<SocketAddr> {
+        let session = self.sessions.session_mut(self.sessions.find_target(target)?);
+        session.muted = muted;
+        self.instances.at_mut(session.instance).muted = muted;
+        Some(session.path.remote)
     }
 
     /// The id of a new native member: odd, so that it is no plain member's.

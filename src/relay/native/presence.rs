@@ -91,6 +91,8 @@ impl Relay {
             LeaveReason::Idle => Code::Idle,
             LeaveReason::Unreachable => Code::Unreachable,
             LeaveReason::Kicked | LeaveReason::Mirror => Code::Kicked,
+            LeaveReason::Banned => Code::Banned,
+            LeaveReason::Moved => Code::Moved,
             LeaveReason::Replaced => Code::Replaced,
             LeaveReason::Shutdown => Code::Shutdown,
         };
