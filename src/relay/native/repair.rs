@@ -167,11 +167,19 @@ impl Relay {
                 any: true,
                 is_lossy: false,
                 cast_bytes,
+                unjudged: Default::default(),
             },
         );
-        let seen = membership.report.highest.saturating_sub(former.highest);
-        let lost = u64::from(lost.wrapping_sub(former.lost));
-        membership.report.is_lossy = lost * 10 > seen;
+        let report = &mut membership.report;
+        if membership.is_live {
+            let mut unjudged = former.unjudged;
+            report.is_lossy = unjudged.judge(&former, report).unwrap_or(false);
+            report.unjudged = unjudged;
+        } else {
+            // By each REPORT: one that is fed comes back by the first good one.
+            let seen = report.highest.saturating_sub(former.highest);
+            report.is_lossy = u64::from(lost.wrapping_sub(former.lost)) * 10 > seen;
+        }
         let (is_live, is_lossy) = (membership.is_live, membership.report.is_lossy);
         membership.was_lossy |= is_lossy;
         if membership.feed.measure(now, kib, former.any, membership.was_lossy) {
