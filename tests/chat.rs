@@ -108,6 +108,9 @@ fn history_is_shown_to_who_comes_late() {
     let cyd = member(&relay, "cyd", &["--history", "50"]);
     cyd.shows("amy : one");
     cyd.shows("amy : two");
+    let mut dan = starts(&relay, "dan", &["--history", "50"]);
+    dan.close_input();
+    assert_eq!((dan.exit_code(), dan.out.rest().as_str()), (Some(0), "amy : one\namy : two\n"));
 }
 
 #[test]

@@ -238,7 +238,7 @@ fn a_paste_is_said_line_by_line() {
     let bob = bob(&relay);
     amy.tmux(&["set-buffer", "one\n/quit\ntwo\nrest"]);
     amy.tmux(&["paste-buffer", "-p"]);
-    ["one", "/quit", "two"].map(|line| bob.shows(&format!("amy : {line}")));
+    ["one", "/quit", "two"].iter().for_each(|line| bob.shows(&format!("amy : {line}")));
     amy.shows_text("> rest");
     amy.types("", &["Enter"]);
     bob.shows("amy : rest");

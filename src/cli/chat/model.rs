@@ -147,6 +147,7 @@ impl Model {
 
     /// Takes in what happened.
     pub(super) fn hear(&mut self, event: Event<'_>, verbs: &dyn Verbs) {
+        self.told_up_to(&event);
         match event {
             Event::Connected { member, resumed, .. } => self.connected(member, resumed),
             Event::Refused { code, retry } => self.standing = Standing::Away(words::refused_for_now(code, retry)),
@@ -156,7 +157,12 @@ impl Model {
                 self.standing = Standing::Over;
                 self.end = Some((why, shown(reason.as_bytes())));
             }
-            Event::Joined { room, name, members, .. } => self.joined(room, &name, members, verbs),
+            Event::Joined { room, name, members, first, head } => {
+                self.joined(room, &name, members, verbs);
+                if let Some(tab) = self.room(room).filter(|_| first <= head) {
+                    tab.head = head;
+                }
+            }
             Event::JoinFailed { room, code } => self.join_failed(room, code),
             Event::Left { room } => self.remove(room),
             Event::Message(message) => self.heard(&message),
@@ -172,6 +178,20 @@ impl Model {
             Event::ListEnd { request, complete } => self.list_ended(request, complete, verbs),
             Event::Slow { cause, retry, .. } => self.slow = Some(words::slow(cause, retry)),
             other => self.heard_of_room(other),
+        }
+    }
+
+    /// Notes how far a room has been told.
+    fn told_up_to(&mut self, event: &Event<'_>) {
+        let (room, seq) = match event {
+            Event::Message(message) => (message.room, message.seq),
+            Event::Presence(presence) => (presence.room, presence.seq),
+            Event::Gap { room, to, .. } => (*room, *to),
+            Event::Undecryptable { room, seq, .. } => (*room, *seq),
+            _ => return,
+        };
+        if let Some(tab) = self.room(room) {
+            tab.told = seq;
         }
     }
 

@@ -5,7 +5,7 @@
 use super::Ending;
 use super::link::{Input, Link, watch_signals};
 use super::model::{Model, Standing};
-use super::tab::{Delivery, What};
+use super::tab::{Delivery, Tab, What};
 use super::words;
 use crate::cli::lines::LineReader;
 use crate::cli::report;
@@ -23,6 +23,8 @@ const WAITING_ENOUGH: usize = 1024;
 const TICK: Duration = Duration::from_secs(1);
 /// Ticks without a connection after the end of the input, until what waits is given up.
 const HOPELESS_TICKS: u32 = 30;
+/// Ticks in which nothing happens after the end of the input, until no more history is expected.
+const QUIET_TICKS: u32 = 3;
 
 /// A chat in a pipe.
 struct Pipe {
@@ -35,6 +37,7 @@ struct Pipe {
     owed: usize,
     has_ended: bool,
     ticks_away: u32,
+    ticks_quiet: u32,
 }
 
 /// Chats until the input ends, and all of it was delivered.
@@ -47,7 +50,8 @@ pub(super) fn run(link: Link, model: Model, has_commands: bool) -> Ending {
         report("type a line and Enter; the end of the input (Ctrl-D) leaves, /help shows commands");
     }
     let has_commands = has_commands || io::stdin().is_terminal();
-    let mut pipe = Pipe { link, model, has_commands, permits, owed: 0, has_ended: false, ticks_away: 0 };
+    let mut pipe =
+        Pipe { link, model, has_commands, permits, owed: 0, has_ended: false, ticks_away: 0, ticks_quiet: 0 };
     let ending = pipe.chat();
     pipe.link.close();
     ending
@@ -74,6 +78,7 @@ impl Pipe {
     }
 
     fn take(&mut self, input: Input) -> Option<Ending> {
+        self.ticks_quiet = 0;
         match input {
             Input::Heard(event) => self.model.hear(event, &self.link.voice),
             Input::Line(line) => {
@@ -96,6 +101,7 @@ impl Pipe {
 
     /// A relay that does not come back is not waited for without end.
     fn tick(&mut self) -> Option<Ending> {
+        self.ticks_quiet += u32::from(self.has_ended);
         match &self.model.standing {
             Standing::Away(why) if self.has_ended => {
                 self.ticks_away += 1;
@@ -111,8 +117,9 @@ impl Pipe {
 
     /// Whether everything that was to be done is done.
     fn finished(&self) -> Option<Ending> {
-        let is_joined = self.model.tab().is_some_and(|tab| tab.is_joined);
-        let is_done = self.has_ended && is_joined && self.model.waiting() == 0 && !self.model.is_asking();
+        let has_history = |tab: &Tab| tab.told >= tab.head || self.ticks_quiet >= QUIET_TICKS;
+        let has_all = self.model.tab().is_some_and(|tab| tab.is_joined && has_history(tab));
+        let is_done = self.has_ended && has_all && self.model.waiting() == 0 && !self.model.is_asking();
         is_done.then_some(if self.model.has_failed { Ending::FailedAsTold } else { Ending::Done })
     }
 
@@ -127,7 +134,7 @@ impl Pipe {
 
     fn show(&mut self) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        for line in self.model.tabs.iter_mut().flat_map(super::tab::Tab::take_new) {
+        for line in self.model.tabs.iter_mut().flat_map(Tab::take_new) {
             match &line.what {
                 What::Said { member, name, text } => {
                     let name = name.clone().unwrap_or_else(|| format!("#{}", member.0));

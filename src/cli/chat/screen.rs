@@ -8,6 +8,7 @@ use super::link::{Input, Link, watch_signals};
 use super::model::Model;
 use super::pane::{Pane, Zone};
 use super::view::{Places, Theme, draw};
+use super::words;
 use crossterm::event::{
     DisableBracketedPaste, EnableBracketedPaste, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers,
 };
@@ -19,11 +20,20 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 use std::io::{self, Stdout};
 use std::panic;
-use std::sync::mpsc::SyncSender;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender};
 use std::thread;
+use std::time::Duration;
 
 /// Inputs taken in before the screen is drawn again.
 const INPUTS_PER_DRAW: usize = 1000;
+
+/// How long what was said last may take after the end, in ticks.
+const LINGER_TICKS: usize = 20;
+const LINGER_TICK: Duration = Duration::from_millis(100);
+
+/// Whether the terminal is not as it was.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The terminal, as long as the chat fills it.
 struct Screen {
@@ -34,6 +44,7 @@ impl Screen {
     fn enter() -> io::Result<Self> {
         restore_on_panic();
         terminal::enable_raw_mode()?;
+        IS_TAKEN.store(true, Ordering::SeqCst);
         let entered = execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
             .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
         if entered.is_err() {
@@ -49,8 +60,13 @@ impl Drop for Screen {
     }
 }
 
-/// Gives the terminal back as it was. What fails here has nobody to be told.
+/// Gives the terminal back as it was, once: to leave the other screen a second
+/// time would put the cursor back over what was written since. What fails here
+/// has nobody to be told.
 fn restore() {
+    if !IS_TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
     let _ = execute!(io::stdout(), DisableBracketedPaste, LeaveAlternateScreen, cursor::Show);
     let _ = terminal::disable_raw_mode();
 }
@@ -72,11 +88,31 @@ pub(super) fn run(link: Link, mut model: Model) -> Ending {
         read_keys(link.sender());
         chat(screen, &link, &mut model, theme)
     });
+    let is_cut_short = matches!(result, Ok(Ending::Done)) && !linger(&link, &mut model);
     link.close();
     match result {
+        Ok(_) if is_cut_short => {
+            let told = words::messages(model.waiting());
+            Ending::Failed(format!("{told} may not have been delivered: the relay has not confirmed in time"))
+        }
         Ok(ending) => ending,
         Err(error) => Ending::Failed(format!("cannot use this terminal: {error}; `outcry chat ... | cat` needs none")),
     }
+}
+
+/// Gives what was said last a moment to be confirmed; whether it was.
+fn linger(link: &Link, model: &mut Model) -> bool {
+    for _ in 0..LINGER_TICKS {
+        if model.waiting() == 0 || model.end.is_some() {
+            break;
+        }
+        match link.inputs.recv_timeout(LINGER_TICK) {
+            Ok(Input::Heard(event)) => model.hear(event, &link.voice),
+            Ok(Input::Signal) | Err(RecvTimeoutError::Disconnected) => break,
+            _ => {}
+        }
+    }
+    model.waiting() == 0
 }
 
 fn chat(mut screen: Screen, link: &Link, model: &mut Model, theme: Theme) -> io::Result<Ending> {
@@ -177,4 +213,42 @@ fn read_keys(inputs: SyncSender<Input>) {
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    /// Set in the terminal in which the test runs itself.
+    const INSIDE: &str = "OUTCRY_TEST_PANICS";
+
+    #[test]
+    fn a_panic_gives_the_terminal_back() {
+        if std::env::var_os(INSIDE).is_some() {
+            let _screen = Screen::enter().unwrap();
+            panic!("as the test wants");
+        }
+        let socket = format!("outcry-panic-{}", std::process::id());
+        let tmux = |args: &[&str]| Command::new("tmux").args(["-u", "-L", &socket]).args(args).output();
+        let this = std::env::current_exe().unwrap();
+        let test = "cli::chat::screen::tests::a_panic_gives_the_terminal_back";
+        let modes = "stty -a | tr ' ' '\\n' | grep -x -e '-*icanon' -e '-*echo'";
+        let command =
+            format!("{INSIDE}=1 RUST_BACKTRACE=0 '{}' --exact {test} --nocapture; {modes}; sleep 600", this.display());
+        if tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "160", "-y", "50", &command]).is_err() {
+            println!("SKIPPED a panic on the screen: no tmux here");
+            return;
+        }
+        let mut looks = (0..600).map(|_| {
+            thread::sleep(Duration::from_millis(100));
+            String::from_utf8(tmux(&["capture-pane", "-p"]).unwrap().stdout).unwrap()
+        });
+        let shown = looks.find(|screen| screen.contains("icanon\necho\n"));
+        let is_on_other_screen = tmux(&["display-message", "-p", "#{alternate_on}"]).unwrap().stdout;
+        let _ = tmux(&["kill-server"]);
+        let shown = shown.expect("the shell goes on");
+        assert!(shown.contains("as the test wants") && !shown.contains("-icanon"), "{shown}");
+        assert_eq!(is_on_other_screen, b"0\n");
+    }
 }

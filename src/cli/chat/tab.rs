@@ -4,7 +4,7 @@
 
 use super::members::Members;
 use super::text::shown;
-use outcry::client::{MemberId, RoomId, Ticket};
+use outcry::client::{MemberId, RoomId, Seq, Ticket};
 use std::collections::VecDeque;
 
 /// Lines that are kept to scroll back to.
@@ -87,6 +87,9 @@ pub(super) struct Tab {
     pub(super) is_joined: bool,
     pub(super) population: u32,
     pub(super) members: Members,
+    /// The newest entry when it was joined, and the newest that was told since.
+    pub(super) head: Seq,
+    pub(super) told: Seq,
     pub(super) anchor: Option<Anchor>,
     /// Messages since the reader last looked at the newest line.
     pub(super) unread: u32,
@@ -106,6 +109,8 @@ impl Tab {
             is_joined: false,
             population: 0,
             members: Members::default(),
+            head: Seq(0),
+            told: Seq(0),
             anchor: None,
             unread: 0,
             lines: VecDeque::new(),
