@@ -16,6 +16,7 @@ mod hash;
 mod history;
 mod members;
 mod mirror;
+mod mutants;
 mod names;
 mod native;
 mod notices;
@@ -26,6 +27,8 @@ mod strangers;
 mod timers;
 
 pub use event::{Command, Event, Outcome, Target};
+#[cfg(feature = "mutants")]
+pub use mutants::Mutant;
 
 use crate::Time;
 use crate::batch::{MemberIndex, Outbox, Path, Roster};
@@ -37,6 +40,8 @@ use bucket::Rate;
 use console::Console;
 use hash::SeededHash;
 use mirror::MirrorGuard;
+#[cfg(not(feature = "mutants"))]
+use mutants::Mutant;
 use names::Names;
 use native::Native;
 use notices::{Notices, Room};
@@ -74,6 +79,8 @@ pub struct Relay {
     hash: SeededHash,
     console: Option<Console>,
     events: VecDeque<Event>,
+    #[cfg(feature = "mutants")]
+    mutant: Option<Mutant>,
 }
 
 /// The rates that each member has.
@@ -112,6 +119,8 @@ impl Relay {
             console: limits.console.then(|| Console::new(limits.idle_ms, hash)),
             events: VecDeque::new(),
             limits: limits.clone(),
+            #[cfg(feature = "mutants")]
+            mutant: None,
         }
     }
 
