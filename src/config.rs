@@ -137,7 +137,9 @@ pub const REPAIRS_PER_TURN: u32 = 256;
 pub const REPAIR_BYTES_PER_S: u32 = 1 << 20;
 /// How often slow members are fed, in ms.
 pub const FEED_EVERY_MS: u64 = 10;
-/// Over how long it is measured what a slow member takes, in ms, at least.
+/// Numbers of which it is judged how many are lost, at least.
+pub const JUDGED_NUMBERS_MIN: u64 = 16;
+/// Over how long it is measured what a member takes and loses, in ms, at least.
 pub const FEED_MEASURED_MS: u64 = 1_000;
 /// How long after it was sent a slow member's request for an entry shows that it is lost, in ms.
 pub const FEED_SETTLES_MS: u16 = 250;

@@ -8,6 +8,7 @@ compile_error!("the feature `mutants` is for the simulator's debug builds and is
 
 /// A fault of the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "mutants"), allow(unreachable_pub, reason = "it is shown to the simulator only"))]
 pub enum Mutant {
     /// A message that comes again is entered again.
     NoDedupe,

@@ -14,6 +14,9 @@ const DEN: RoomNumber = RoomNumber(1);
 /// Texts of a run: 100 a second.
 const TEXTS: u64 = 600;
 const TEXT_BYTES: usize = 64;
+/// Loss in percent, and the p99 in ms from send and from acceptance that it may cost.
+const BOUNDS_MS: [(u32, [u64; 2]); 5] =
+    [(0, [60, 40]), (1, [150, 125]), (5, [250, 200]), (10, [340, 280]), (20, [610, 480])];
 /// Half a round trip.
 const ONE_WAY_NS: u64 = 20 * MS;
 
@@ -72,16 +75,19 @@ fn run(loss_percent: u32, members: usize) -> Row {
 #[test]
 fn loss_costs_what_the_table_says() {
     let mut table = String::from("loss members delivered of repairs p99-from-send-ms p99-from-acceptance-ms\n");
-    for (loss, bounds) in [(0, [60, 40]), (1, [150, 125]), (5, [250, 200]), (10, [340, 280]), (20, [610, 480])] {
+    for (loss, bounds) in BOUNDS_MS {
         for members in [2, 10, 50] {
             let row = run(loss, members);
             let of = TEXTS as usize * members;
             let p99 = row.p99.map(|p99| p99 / MS);
             writeln!(table, "{loss}% {members} {} {of} {} {} {}", row.delivered, row.repairs, p99[0], p99[1])
                 .expect("a string takes it");
+            assert_eq!(row.delivered, of, "{loss} % of loss, {members} members");
+            assert!(p99[1] <= bounds[1], "{loss} % of loss, {members} members: {p99:?} ms, at most {bounds:?}");
+            // Of fifty each says something every half second: who then loses it waits for its
+            // timeout, because nothing follows that would show the hole.
+            assert!(p99[0] <= bounds[0] || members == 50, "{loss} % of loss, {members} members: {p99:?}");
         }
-        let _ = bounds;
     }
-    println!("{table}");
     assert_eq!(table, TABLE, "what loss costs has changed: the new table, for tests/sim/loss.txt, is\n{table}");
 }

@@ -14,6 +14,7 @@ use crate::wire::header::{EntryKind, MSG_PAYLOAD_BYTES_MAX, RefusedCause, SlowCa
 use crate::wire::id::{MemberId, Seq, Sseq};
 use crate::wire::plain::SEPARATOR;
 use std::cmp::Ordering;
+use std::time::Duration;
 
 /// What the mirror guard knows native members by: no hash of an address is even.
 const NATIVE_ORIGIN: u64 = 4;
@@ -268,6 +269,9 @@ impl Relay {
         }
         let seq = room.ring.append(&mut native.pool, time_s, entry);
         room.uncast_cost += cost;
+        if now.since(Time::new(room.last_entry_ns, 0)) > Duration::from_secs(1) {
+            room.busy_since_ns = now.nanos();
+        }
         room.last_entry_ns = now.nanos();
         room.heads_sent = 0;
         native.turn.entry_bytes += cost;

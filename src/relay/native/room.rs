@@ -65,6 +65,8 @@ pub(in crate::relay) struct Room {
     pub(super) cast_bytes: u64,
     /// When the last entry came, and how many HEADs were sent since.
     pub(super) last_entry_ns: u64,
+    /// The first entry after a second without one.
+    pub(super) busy_since_ns: u64,
     pub(super) heads_sent: u8,
     /// Since when nobody is here.
     pub(super) empty_since: Option<Time>,
