@@ -1,6 +1,5 @@
 //! T14 and T15: many seeds, each a run of its own.
 
-use crate::chance::SECOND;
 use crate::scenario::{Outcome, Scenario};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -23,8 +22,6 @@ impl Drop for Named {
 fn run(seed: u64) -> Outcome {
     let _named = Named(seed);
     let outcome = Scenario::new(seed).run();
-    if std::env::var("SIM_VERBOSE").is_ok() { eprintln!("seed {seed}: {} ms {outcome:?}", outcome.rest_after_ns/1_000_000); }
-    let _ = SECOND;
     outcome
 }
 
