@@ -30,9 +30,9 @@ mod timers;
 
 pub use bans::{Ban, BanTarget, Network, NotBannable};
 pub use event::{Command, Event, Outcome, Target};
-pub use native::RoomView;
 #[cfg(feature = "mutants")]
 pub use mutants::Mutant;
+pub use native::RoomView;
 
 use crate::Time;
 use crate::batch::{MemberIndex, Outbox, Path, Roster};

@@ -56,8 +56,7 @@ const SEEDS: [u64; 5] = [1, 1, 1, 1, 1];
 fn search() {
     let Ok(count) = std::env::var("SIM_SEARCH") else { return };
     std::panic::set_hook(Box::new(|_| {}));
-    for mutant in
-        [Mutant::NoDedupe, Mutant::SeqReused, Mutant::GapForgotten, Mutant::AckNotEntered, Mutant::NoTailHead]
+    for mutant in [Mutant::NoDedupe, Mutant::SeqReused, Mutant::GapForgotten, Mutant::AckNotEntered, Mutant::NoTailHead]
     {
         for seed in 1..=count.parse().expect("a number") {
             if let Some(found) = complaint(seed, Some(mutant)) {

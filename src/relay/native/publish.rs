@@ -6,9 +6,9 @@ use super::room::{LOBBY, Room};
 use crate::Time;
 use crate::batch::{Outbox, RoomIndex};
 use crate::config;
-use crate::relay::{Mutant, Relay};
 use crate::relay::bucket::Rate;
 use crate::relay::history::{Entry, FRESH_COST_MAX, Ring};
+use crate::relay::{Mutant, Relay};
 use crate::wire::downlink::Frame;
 use crate::wire::header::{EntryKind, MSG_PAYLOAD_BYTES_MAX, RefusedCause, SlowCause};
 use crate::wire::id::{MemberId, Seq, Sseq};
@@ -192,22 +192,35 @@ impl Relay {
     ) {
         self.counters.native.messages_slowed += 1;
         let bytes = self.byte_rate();
-        let session = self.native.sessions.session_mut(heard.index);
-        if std::mem::replace(&mut session.slowed, true) {
-            return;
-        }
+        let session = self.native.sessions.session(heard.index);
         let wait_ms = match cause {
             SlowCause::Messages => session.messages.wait_ms(self.rates.messages, 1, now),
             SlowCause::Bytes => session.bytes.wait_ms(bytes, payload_bytes as u32, now),
             _ => BUSY_MS,
         };
+        let room = self.native.memberships.at(at).room;
+        self.tell_slow(heard, room, (sseq, cause, wait_ms), out);
+    }
+
+    /// The same, and for repair: once a turn.
+    pub(super) fn tell_slow(
+        &mut self,
+        heard: &mut Heard,
+        room: RoomIndex,
+        (first_dropped, cause, wait_ms): (Sseq, SlowCause, u64),
+        out: &mut Outbox,
+    ) {
+        let session = self.native.sessions.session_mut(heard.index);
+        if std::mem::replace(&mut session.slowed, true) {
+            return;
+        }
         let frame = Frame::Slow {
-            room: Room::handle(self.native.memberships.at(at).room),
+            room: Room::handle(room),
             cause,
             msgs_s: self.rates.messages.per_s,
             bytes_s: self.rates.bytes.per_s,
             retry_ms: u16::try_from(wait_ms.max(1)).unwrap_or(u16::MAX),
-            first_dropped: sseq,
+            first_dropped,
         };
         self.note_speaker(heard);
         self.reply(heard, &frame, out);

@@ -2,17 +2,18 @@
 //! everything as it is said. The ring is the only memory; no member has a queue.
 
 use super::fanout::fill;
+use super::frames::Heard;
 use super::membership::{Feed, Membership, Span};
 use super::room::Room;
 use super::session::SessionIndex;
 use crate::Time;
 use crate::batch::{Outbox, RoomIndex};
 use crate::config;
-use crate::relay::{Mutant, Relay};
 use crate::relay::bucket::{Bucket, Rate};
+use crate::relay::{Mutant, Relay};
 use crate::wire::downlink::{BATCH_OVERHEAD, Builder, Frame};
-use crate::wire::header::{DATAGRAM_BYTES_MAX, ROOM_OVERHEAD};
-use crate::wire::id::Seq;
+use crate::wire::header::{DATAGRAM_BYTES_MAX, ROOM_OVERHEAD, SlowCause};
+use crate::wire::id::{Seq, Sseq};
 use crate::wire::uplink::Ranges;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -33,11 +34,12 @@ impl Relay {
     pub(super) fn hear_nack(
         &mut self,
         now: Time,
-        index: SessionIndex,
+        heard: &mut Heard,
         room: RoomIndex,
         ranges: Ranges<'_>,
         out: &mut Outbox,
     ) {
+        let index = heard.index;
         let native = &mut self.native;
         let first = native.sessions.session(index).first_membership;
         let Some(at) = native.memberships.find(first, room) else {
@@ -68,6 +70,13 @@ impl Relay {
             if let Some(kept) = asked.kept {
                 self.send_again(now, index, room, kept, &mut left, out);
             }
+        }
+        let wait_ms = self.native.sessions.session(index).repair.wait_ms(REPAIR, DATAGRAM_COST, now);
+        if wait_ms > 0 {
+            // Worth another attempt when a whole answer is allowed.
+            let whole = config::REPAIRS_PER_NACK * DATAGRAM_COST;
+            let whole_ms = self.native.sessions.session(index).repair.wait_ms(REPAIR, whole, now);
+            self.tell_slow(heard, room, (Sseq(0), SlowCause::Repair, whole_ms), out);
         }
     }
 
@@ -101,7 +110,13 @@ impl Relay {
     }
 
     /// Sends one datagram of entries to one member. Returns the first that is not in it, and its bytes.
-    fn send_entries(&mut self, index: SessionIndex, room: RoomIndex, range: (u64, u64), out: &mut Outbox) -> (u64, u32) {
+    fn send_entries(
+        &mut self,
+        index: SessionIndex,
+        room: RoomIndex,
+        range: (u64, u64),
+        out: &mut Outbox,
+    ) -> (u64, u32) {
         let native = &self.native;
         let session = native.sessions.session(index);
         let mut space = [0; DATAGRAM_BYTES_MAX];
