@@ -44,7 +44,11 @@ fn a_late_joiner_is_told_exactly_what_it_asks_for() {
         let late = late.expect("it came");
         let id = world.people[late].room(DEN).expect("it is there");
         let (first, head) = world.checker.told.beginning(late, id).expect("it is in");
-        assert_eq!(first, (head + 1).saturating_sub(history.into()).max(1), "seed {seed}: the last {history} of {head}");
+        assert_eq!(
+            first,
+            (head + 1).saturating_sub(history.into()).max(1),
+            "seed {seed}: the last {history} of {head}"
+        );
         assert_eq!(world.checker.told.gaps, 0);
     }
 }

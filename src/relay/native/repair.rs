@@ -8,8 +8,8 @@ use super::session::SessionIndex;
 use crate::Time;
 use crate::batch::{Outbox, RoomIndex};
 use crate::config;
-use crate::relay::{Mutant, Relay};
 use crate::relay::bucket::{Bucket, Rate};
+use crate::relay::{Mutant, Relay};
 use crate::wire::downlink::{BATCH_OVERHEAD, Builder, Frame};
 use crate::wire::header::{DATAGRAM_BYTES_MAX, ROOM_OVERHEAD};
 use crate::wire::id::Seq;
@@ -101,7 +101,13 @@ impl Relay {
     }
 
     /// Sends one datagram of entries to one member. Returns the first that is not in it, and its bytes.
-    fn send_entries(&mut self, index: SessionIndex, room: RoomIndex, range: (u64, u64), out: &mut Outbox) -> (u64, u32) {
+    fn send_entries(
+        &mut self,
+        index: SessionIndex,
+        room: RoomIndex,
+        range: (u64, u64),
+        out: &mut Outbox,
+    ) -> (u64, u32) {
         let native = &self.native;
         let session = native.sessions.session(index);
         let mut space = [0; DATAGRAM_BYTES_MAX];
