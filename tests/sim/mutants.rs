@@ -23,7 +23,7 @@ fn is_caught(run: impl Fn(Option<Mutant>), mutant: Mutant, by: &[&str]) {
 fn seed(seed: u64) -> impl Fn(Option<Mutant>) {
     move |mutant| {
         let mut scenario = Scenario::new(seed);
-        mutant.map(|mutant| scenario.world.host.mutate(mutant));
+        mutant.into_iter().for_each(|mutant| scenario.world.host.mutate(mutant));
         scenario.run();
     }
 }
@@ -51,7 +51,7 @@ fn an_ack_for_what_is_not_entered_is_caught() {
 #[test]
 fn a_tail_that_is_not_told_is_caught() {
     let run = |mutant: Option<Mutant>| {
-        quiet_room(1, |world| _ = mutant.map(|mutant| world.host.mutate(mutant)));
+        quiet_room(1, |world| mutant.into_iter().for_each(|mutant| world.host.mutate(mutant)));
     };
     is_caught(run, Mutant::NoTailHead, &["T15"]);
 }

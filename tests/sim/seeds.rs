@@ -21,8 +21,7 @@ impl Drop for Named {
 
 fn run(seed: u64) -> Outcome {
     let _named = Named(seed);
-    let outcome = Scenario::new(seed).run();
-    outcome
+    Scenario::new(seed).run()
 }
 
 fn setting(name: &str, default: u64) -> u64 {
