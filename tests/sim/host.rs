@@ -88,7 +88,9 @@ impl Host {
     pub(crate) fn restart(&mut self, now: u64) {
         self.relay = start(&self.limits, &mut self.chance);
         #[cfg(feature = "mutants")]
-        self.mutant.map(|mutant| self.relay.mutate(mutant));
+        if let Some(mutant) = self.mutant {
+            self.relay.mutate(mutant);
+        }
         self.started_at = now;
         self.out.clear();
         self.inbox.clear();

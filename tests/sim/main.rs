@@ -15,4 +15,5 @@ mod people;
 mod restart;
 mod scenario;
 mod seeds;
+mod tail;
 mod world;

@@ -139,7 +139,9 @@ impl World {
                 if self.people[who].timer == Some(self.now) {
                     self.people[who].timer = None;
                     let now = self.people[who].time(self.now);
-                    self.people[who].client_mut().map(|client| client.handle_deadline(now));
+                    if let Some(client) = self.people[who].client_mut() {
+                        client.handle_deadline(now);
+                    }
                     self.settle(who);
                 }
             }
@@ -163,7 +165,7 @@ impl World {
         let next = self.host.next_turn(self.now);
         if next != self.turn_at {
             self.turn_at = next;
-            next.map(|at| self.schedule(at, Happening::Turn));
+            next.into_iter().for_each(|at| self.schedule(at, Happening::Turn));
         }
     }
 
@@ -292,7 +294,7 @@ impl World {
         let due = due.map(|due| person.moment(due).max(self.now));
         if due != person.timer {
             self.people[who].timer = due;
-            due.map(|at| self.schedule(at, Happening::Timer(who)));
+            due.into_iter().for_each(|at| self.schedule(at, Happening::Timer(who)));
         }
     }
 
