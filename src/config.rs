@@ -178,10 +178,9 @@ pub const REPORT_AFTER_MS: u64 = 1_000;
 pub const REPORT_MISSED_MS: u64 = 3_000;
 /// See [`REPORT_MISSED_MS`].
 pub const REPORT_MISSED_BYTES: u64 = 64 << 10;
-/// Over how long the loss of a live member is counted before it is judged, in ms, at least ...
-pub const LOSS_JUDGED_MS: u16 = 1_000;
-/// ... and over how many KiB cast to it: one datagram in ten of a few is chance.
-pub const LOSS_JUDGED_KIB: u16 = 64;
+/// A live member has lost too much when it is a tenth of so many entries at
+/// least: of a few datagrams one in ten is missing by chance.
+pub const LOSS_JUDGED_ENTRIES: u64 = 2_048;
 /// Bytes of entries that one turn takes in at most: beyond what a full inbox
 /// can hold, names included.
 pub const ENTRY_BYTES_PER_TURN: usize = 600 << 10;

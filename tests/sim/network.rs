@@ -59,8 +59,7 @@ impl Conditions {
 
     /// Something a seed comes up with; `worst_ppm` is the highest loss.
     pub(crate) fn drawn(chance: &mut Chance, worst_ppm: u32) -> Self {
-        let bursts =
-            Bursts { enter_ppm: 10_000, leave_ppm: chance.between(50_000, 400_000) as u32, loss_ppm: 900_000 };
+        let bursts = Bursts { enter_ppm: 10_000, leave_ppm: chance.between(50_000, 400_000) as u32, loss_ppm: 900_000 };
         Self {
             loss_ppm: chance.pick(&[0, worst_ppm / 30, worst_ppm / 6, worst_ppm]),
             bursts: chance.happens(250_000).then_some(bursts),

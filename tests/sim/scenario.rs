@@ -275,7 +275,9 @@ impl Scenario {
         let mut behind = self.world.checker.behind();
         while !behind.is_empty() && self.world.now < healed_at + 120 * SECOND {
             self.world.run_for(REST_STEP_NS);
-            if std::env::var("SIM_BEHIND").is_ok() && self.world.now % SECOND < REST_STEP_NS { eprintln!("{} {behind:?}", (self.world.now-healed_at)/MS); }
+            if std::env::var("SIM_BEHIND").is_ok() && self.world.now % SECOND < REST_STEP_NS {
+                eprintln!("{} {behind:?}", (self.world.now - healed_at) / MS);
+            }
             behind = self.world.checker.behind();
         }
         assert!(self.world.ended.is_empty(), "clients that have ended by themselves: {:?}", self.world.ended);
@@ -287,7 +289,10 @@ impl Scenario {
             told: self.world.checker.told.told,
             gaps: self.world.checker.told.gaps,
             people: self.world.people.len(),
-            note: format!("loud {} m {} b {}", self.mood.is_loud, self.world.host.limits.msgs_per_s, self.world.host.limits.bytes_per_s),
+            note: format!(
+                "loud {} m {} b {}",
+                self.mood.is_loud, self.world.host.limits.msgs_per_s, self.world.host.limits.bytes_per_s
+            ),
         }
     }
 }

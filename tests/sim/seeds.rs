@@ -23,7 +23,9 @@ impl Drop for Named {
 fn run(seed: u64) -> Outcome {
     let _named = Named(seed);
     let outcome = Scenario::new(seed).run();
-    if std::env::var("SIM_VERBOSE").is_ok() { eprintln!("seed {seed}: {} ms {outcome:?}", outcome.rest_after_ns/1_000_000); }
+    if std::env::var("SIM_VERBOSE").is_ok() {
+        eprintln!("seed {seed}: {} ms {outcome:?}", outcome.rest_after_ns / 1_000_000);
+    }
     let _ = SECOND;
     outcome
 }

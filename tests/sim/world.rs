@@ -118,7 +118,12 @@ impl World {
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::AtRelay { from, bytes } => {
-                if let Ok(w) = std::env::var("SIM_WATCH") { let w: usize = w.parse().unwrap(); if self.people.get(w).is_some_and(|p| p.address == from) { eprintln!("{} -> {:?}", self.now/1000, outcry::wire::uplink::Uplink::parse(&bytes)); } }
+                if let Ok(w) = std::env::var("SIM_WATCH") {
+                    let w: usize = w.parse().unwrap();
+                    if self.people.get(w).is_some_and(|p| p.address == from) {
+                        eprintln!("{} -> {:?}", self.now / 1000, outcry::wire::uplink::Uplink::parse(&bytes));
+                    }
+                }
                 self.mark(1, from.port(), &bytes);
                 self.host.arrive(from, bytes);
                 self.plan_turn();
@@ -255,7 +260,12 @@ impl World {
     fn arrive(&mut self, to: SocketAddr, bytes: &[u8]) {
         let Some(&who) = self.holders.get(&to) else { return };
         self.mark(2, to.port(), bytes);
-        if let Ok(w) = std::env::var("SIM_WATCH") { let w: usize = w.parse().unwrap(); if w == who { eprintln!("{} <- {:?}", self.now/1000, outcry::wire::downlink::Downlink::parse(bytes)); } }
+        if let Ok(w) = std::env::var("SIM_WATCH") {
+            let w: usize = w.parse().unwrap();
+            if w == who {
+                eprintln!("{} <- {:?}", self.now / 1000, outcry::wire::downlink::Downlink::parse(bytes));
+            }
+        }
         let person = &mut self.people[who];
         let now = person.time(self.now);
         match &mut person.tongue {

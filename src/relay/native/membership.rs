@@ -5,7 +5,6 @@ use super::room::{Room, RoomMembers};
 use super::session::{NONE, SessionIndex};
 use crate::Time;
 use crate::batch::{MemberIndex, Path, RoomIndex};
-use crate::config;
 use crate::relay::bucket::Bucket;
 use crate::wire::id::{Seq, Sseq};
 
@@ -40,6 +39,7 @@ pub(super) struct Membership {
 pub(super) struct Report {
     pub(super) at_ns: u64,
     pub(super) contiguous: u64,
+    /// These two: of a live member as they were when its loss was judged last.
     pub(super) highest: u64,
     pub(super) lost: u32,
     /// It has reported at least once.
@@ -48,35 +48,6 @@ pub(super) struct Report {
     pub(super) is_lossy: bool,
     /// The room's `cast_bytes` at that moment.
     pub(super) cast_bytes: u64,
-    /// While it is live: since it was judged last.
-    pub(super) unjudged: Unjudged,
-}
-
-/// What a live member's REPORTs showed since its loss was judged.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Unjudged {
-    seen: u32,
-    lost: u32,
-    cast_kib: u16,
-    ms: u16,
-}
-
-impl Unjudged {
-    /// Takes in what passed between two REPORTs, and judges when that is enough
-    /// to be more than chance: whether more than 10 % were first seen missing.
-    pub(super) fn judge(&mut self, from: &Report, to: &Report) -> Option<bool> {
-        let clip = |value: u64| u16::try_from(value).unwrap_or(u16::MAX);
-        self.seen = self.seen.saturating_add(to.highest.saturating_sub(from.highest) as u32);
-        self.lost = self.lost.saturating_add(to.lost.wrapping_sub(from.lost));
-        self.cast_kib =
-            self.cast_kib.saturating_add(clip(to.cast_bytes.saturating_sub(from.cast_bytes).div_ceil(1024)));
-        self.ms = self.ms.saturating_add(clip(to.at_ns.saturating_sub(from.at_ns) / 1_000_000));
-        let is_enough = self.ms >= config::LOSS_JUDGED_MS && self.cast_kib >= config::LOSS_JUDGED_KIB;
-        is_enough.then(|| {
-            let judged = std::mem::take(self);
-            u64::from(judged.lost) * 10 > u64::from(judged.seen)
-        })
-    }
 }
 
 impl Report {

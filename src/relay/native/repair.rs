@@ -99,7 +99,13 @@ impl Relay {
     }
 
     /// Sends one datagram of entries to one member. Returns the first that is not in it, and its bytes.
-    fn send_entries(&mut self, index: SessionIndex, room: RoomIndex, range: (u64, u64), out: &mut Outbox) -> (u64, u32) {
+    fn send_entries(
+        &mut self,
+        index: SessionIndex,
+        room: RoomIndex,
+        range: (u64, u64),
+        out: &mut Outbox,
+    ) -> (u64, u32) {
         let native = &self.native;
         let session = native.sessions.session(index);
         let mut space = [0; DATAGRAM_BYTES_MAX];
@@ -167,18 +173,17 @@ impl Relay {
                 any: true,
                 is_lossy: false,
                 cast_bytes,
-                unjudged: Default::default(),
             },
         );
         let report = &mut membership.report;
-        if membership.is_live {
-            let mut unjudged = former.unjudged;
-            report.is_lossy = unjudged.judge(&former, report).unwrap_or(false);
-            report.unjudged = unjudged;
-        } else {
-            // By each REPORT: one that is fed comes back by the first good one.
-            let seen = report.highest.saturating_sub(former.highest);
-            report.is_lossy = u64::from(lost.wrapping_sub(former.lost)) * 10 > seen;
+        let seen = report.highest.saturating_sub(former.highest);
+        let missing = u64::from(lost.wrapping_sub(former.lost));
+        // One that is fed is judged by each REPORT: it comes back by the first good one.
+        let least = if membership.is_live { config::LOSS_JUDGED_ENTRIES } else { 0 };
+        report.is_lossy = missing * 10 > seen.max(least);
+        if seen < least && !report.is_lossy {
+            // Too few to tell: they are judged with those that come.
+            (report.highest, report.lost) = (former.highest, former.lost);
         }
         let (is_live, is_lossy) = (membership.is_live, membership.report.is_lossy);
         membership.was_lossy |= is_lossy;

@@ -97,7 +97,13 @@ impl Checker {
         if let (Event::Gap { room, to, .. }, Some(ring)) = (event, self.ring) {
             let room = self.told.room(who, *room);
             let may_be = room.is_some_and(|room| self.wire.may_be_gone(room, to.0, ring));
-            holds!(may_be, "I5: {who} is told that entries up to {} are gone, and no ring is full: {event:?} {:?} {}", to.0, room, room.map_or(String::new(), |room| self.wire.describe(room)));
+            holds!(
+                may_be,
+                "I5: {who} is told that entries up to {} are gone, and no ring is full: {event:?} {:?} {}",
+                to.0,
+                room,
+                room.map_or(String::new(), |room| self.wire.describe(room))
+            );
         }
         self.told.told(now, who, event);
     }

@@ -267,7 +267,12 @@ impl Books {
     fn next(&mut self, who: Who, id: RoomId, seq: u64) -> (RoomNumber, u64) {
         self.pass_repeats(who, id, seq);
         let stream = self.stream(who, id);
-        holds!(stream.next == seq, "I2, I6: {who} was to be told {} of {:?} and is told {seq}", stream.next, stream.room);
+        holds!(
+            stream.next == seq,
+            "I2, I6: {who} was to be told {} of {:?} and is told {seq}",
+            stream.next,
+            stream.room
+        );
         stream.next += 1;
         self.told += 1;
         let stream = self.stream(who, id);
@@ -418,7 +423,8 @@ impl Books {
         let streams = self.streams.iter().filter_map(|((who, _), stream)| {
             let head = head(stream.room);
             let holes = self.holes(*who, stream.room);
-            let is_there = stream.is_in && head.is_some_and(|head| (stream.next..=stream.next + holes).contains(&(head + 1)));
+            let is_there =
+                stream.is_in && head.is_some_and(|head| (stream.next..=stream.next + holes).contains(&(head + 1)));
             (!is_there).then(|| format!("{who} waits for {} of {head:?} in {}", stream.next, ROOMS[stream.room.0]))
         });
         // Who is gone confirms nothing, and its sender may take its time to give up.

@@ -169,8 +169,16 @@ impl Wire {
     }
 
     pub(super) fn describe(&self, room: RoomNumber) -> String {
-        let Some(handle) = self.handles.get(&room) else { return "never joined".into() }; let r = &self.rooms[handle];
-        format!("handle {handle} head {} floor {} entries {} first {:?} last {:?}", r.head, r.floor, r.entries.len(), r.entries.first_key_value(), r.entries.last_key_value())
+        let Some(handle) = self.handles.get(&room) else { return "never joined".into() };
+        let r = &self.rooms[handle];
+        format!(
+            "handle {handle} head {} floor {} entries {} first {:?} last {:?}",
+            r.head,
+            r.floor,
+            r.entries.len(),
+            r.entries.first_key_value(),
+            r.entries.last_key_value()
+        )
     }
 
     /// The newest entry of a room.
