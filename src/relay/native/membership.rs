@@ -5,7 +5,6 @@ use super::room::{Room, RoomMembers};
 use super::session::{NONE, SessionIndex};
 use crate::Time;
 use crate::batch::{MemberIndex, Path, RoomIndex};
-use crate::config;
 use crate::relay::bucket::Bucket;
 use crate::wire::id::{Seq, Sseq};
 
@@ -47,6 +46,7 @@ pub(super) enum Span {
 pub(super) struct Report {
     pub(super) at_ns: u64,
     pub(super) contiguous: u64,
+    /// These two: of a live member as they were when its loss was judged last.
     pub(super) highest: u64,
     pub(super) lost: u32,
     /// It has reported at least once.
