@@ -95,7 +95,10 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
+        let path = self.value("#{socket_path}");
         let _ = Command::new("tmux").args(["-L", &self.socket, "kill-server"]).stderr(Stdio::null()).status();
+        // tmux leaves it behind.
+        let _ = std::fs::remove_file(path);
     }
 }
 

@@ -248,7 +248,9 @@ mod tests {
         });
         let shown = looks.find(|screen| screen.contains("icanon\necho\n"));
         let is_on_other_screen = tmux(&["display-message", "-p", "#{alternate_on}"]).unwrap().stdout;
+        let path = tmux(&["display-message", "-p", "#{socket_path}"]).unwrap().stdout;
         let _ = tmux(&["kill-server"]);
+        let _ = std::fs::remove_file(String::from_utf8(path).unwrap().trim());
         let shown = shown.expect("the shell goes on");
         assert!(shown.contains("as the test wants") && !shown.contains("-icanon"), "{shown}");
         assert_eq!(is_on_other_screen, b"0\n");
