@@ -163,7 +163,9 @@ pub const REPAIRS_PER_TURN: u32 = 256;
 pub const REPAIR_BYTES_PER_S: u32 = 1 << 20;
 /// How often slow members are fed, in ms.
 pub const FEED_EVERY_MS: u64 = 10;
-/// Over how long it is measured what a slow member takes, in ms, at least.
+/// Numbers of which it is judged how many are lost, at least.
+pub const JUDGED_NUMBERS_MIN: u64 = 16;
+/// Over how long it is measured what a member takes and loses, in ms, at least.
 pub const FEED_MEASURED_MS: u64 = 1_000;
 /// How long after it was sent a slow member's request for an entry shows that it is lost, in ms.
 pub const FEED_SETTLES_MS: u16 = 250;
@@ -178,9 +180,6 @@ pub const REPORT_AFTER_MS: u64 = 1_000;
 pub const REPORT_MISSED_MS: u64 = 3_000;
 /// See [`REPORT_MISSED_MS`].
 pub const REPORT_MISSED_BYTES: u64 = 64 << 10;
-/// A live member has lost too much when it is a tenth of so many entries at
-/// least: of a few datagrams one in ten is missing by chance.
-pub const LOSS_JUDGED_ENTRIES: u64 = 2_048;
 /// Bytes of entries that one turn takes in at most: beyond what a full inbox
 /// can hold, names included.
 pub const ENTRY_BYTES_PER_TURN: usize = 600 << 10;

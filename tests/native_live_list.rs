@@ -1,11 +1,18 @@
-//! Who is sent everything as it is said: a path that loses one datagram in
-//! twenty may lose one in ten of a few, and that is chance.
+//! Who is sent everything as it is said: what a path loses by chance is
+//! repaired, and only one that is full is fed.
 
 mod support;
 
+use outcry::config;
 use outcry::wire::id::RoomHandle;
+use std::time::Duration;
 use support::Bench;
 use support::native::{Native, entries_to};
+
+/// A second, and a little.
+const JUDGED: Duration = Duration::from_millis(config::FEED_MEASURED_MS + 10);
+/// Bytes of each message.
+const BYTES: usize = 1000;
 
 struct Room {
     bench: Bench,
@@ -15,7 +22,6 @@ struct Room {
     said: u32,
     /// The newest entry.
     head: u64,
-    lost: u32,
 }
 
 impl Room {
@@ -23,19 +29,28 @@ impl Room {
         let mut bench = Bench::with(|_| {});
         let (alice, tea) = Native::in_room(&mut bench, 1, "alice", "tea");
         let (bob, joined) = Native::in_room(&mut bench, 2, "bob", "tea");
-        Self { bench, alice, bob, room: tea.room, said: 0, head: joined.head, lost: 0 }
+        let mut room = Self { bench, alice, bob, room: tea.room, said: 0, head: joined.head };
+        room.say(1);
+        room.report(0);
+        room
     }
 
-    /// Alice says `count` messages, and bob has them all, `lost` of them late.
-    fn goes_on(&mut self, count: u32, lost: u32) -> u64 {
+    fn say(&mut self, count: u32) {
+        let text = "x".repeat(BYTES);
         for _ in 0..count {
             self.said += 1;
-            let sent = self.alice.say(&mut self.bench, self.room, self.said, "hi");
+            let sent = self.alice.say(&mut self.bench, self.room, self.said, &text);
             self.head = entries_to(&sent, self.alice.at).last().map_or(self.head, |entry| entry.seq);
         }
-        self.lost += lost;
+    }
+
+    /// Bob has everything, and `lost` entries came late in all.
+    fn report(&mut self, lost: u32) {
         self.alice.report(&mut self.bench, self.room, self.head, 0, 0);
-        self.bob.report(&mut self.bench, self.room, self.head, self.lost, 100);
+        self.bob.report(&mut self.bench, self.room, self.head, lost, 100);
+    }
+
+    fn demoted(&self) -> u64 {
         self.bench.relay.counters().native.demoted
     }
 }
@@ -43,23 +58,42 @@ impl Room {
 #[test]
 fn a_few_datagrams_say_nothing_about_a_path() {
     let mut room = Room::new();
-    for (count, lost) in [(1, 1), (20, 5), (100, 20), (400, 50), (500, 50)] {
-        assert_eq!(room.goes_on(count, lost), 0, "{lost} of {count}");
-    }
+    room.say(15);
+    room.report(12);
+    assert_eq!(room.demoted(), 0, "12 of 15 at once");
+    room.bench.run(JUDGED);
+    room.report(12);
+    assert_eq!(room.demoted(), 0, "12 of 15 within a second, but no more than 15");
+    room.say(60);
+    room.bench.run(JUDGED);
+    room.report(30);
+    assert_eq!(room.demoted(), 0, "30 of 75");
 }
 
 #[test]
-fn many_do_however_few_come_between_two_reports() {
+fn many_do() {
     let mut room = Room::new();
-    let off = (1..=40).find(|_| room.goes_on(50, 10) == 1);
-    assert_eq!(off, Some(21), "210 of the first 2048");
+    room.say(100);
+    room.report(60);
+    assert_eq!(room.demoted(), 0, "not within a second");
+    room.bench.run(JUDGED);
+    room.report(60);
+    assert_eq!(room.demoted(), 1, "60 of 100");
 }
 
 #[test]
 fn what_was_judged_is_not_judged_again() {
     let mut room = Room::new();
-    assert_eq!(room.goes_on(2100, 200), 0);
-    assert_eq!(room.goes_on(2100, 200), 0);
-    assert_eq!(room.goes_on(100, 190), 0);
-    assert_eq!(room.goes_on(100, 20), 1);
+    let mut lost = 0;
+    for _ in 0..5 {
+        room.say(100);
+        room.bench.run(JUDGED);
+        lost += 45;
+        room.report(lost);
+        assert_eq!(room.demoted(), 0);
+    }
+    room.say(100);
+    room.bench.run(JUDGED);
+    room.report(lost + 60);
+    assert_eq!(room.demoted(), 1, "60 of the last 100");
 }

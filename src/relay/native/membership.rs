@@ -18,8 +18,6 @@ pub(super) struct Membership {
     pub(super) place: u32,
     pub(super) roster_place: u32,
     pub(super) is_live: bool,
-    /// A REPORT showed loss since what it takes was measured last.
-    pub(super) was_lossy: bool,
     /// An ACK is owed at the end of this turn; and the highest number that came too early in it, 0: none.
     pub(super) owes_ack: bool,
     pub(super) early: Sseq,
@@ -32,6 +30,15 @@ pub(super) struct Membership {
     pub(super) entered_at: Seq,
     pub(super) report: Report,
     pub(super) feed: Feed,
+}
+
+/// How long ago the REPORT came that a new one is compared with.
+#[derive(Clone, Copy)]
+pub(super) enum Span {
+    /// Too long ago, or never: nothing was said meanwhile, or nothing is known.
+    Anew,
+    /// So many ms.
+    Ms(u64),
 }
 
 /// What a member reported last.
@@ -55,6 +62,25 @@ impl Report {
     pub(super) fn of_newcomer(now: Time, room: &Room) -> Self {
         let (head, cast_bytes) = (room.ring.head(), room.cast_bytes);
         Self { at_ns: now.nanos(), contiguous: head, highest: head, cast_bytes, ..Self::default() }
+    }
+
+    /// What a REPORT says beside its loss.
+    pub(super) fn take(&mut self, now: Time, head: u64, contiguous: u64, cast_bytes: u64) {
+        (self.at_ns, self.any, self.cast_bytes) = (now.nanos(), true, cast_bytes);
+        self.contiguous = contiguous.min(head);
+    }
+
+    /// Judges how much was lost within a span. A few numbers say nothing, unless none is lost.
+    pub(super) fn judge(&mut self, highest: u64, lost: u32, span: Span) {
+        let seen = highest.saturating_sub(self.highest);
+        let missed = u64::from(lost.wrapping_sub(self.lost));
+        self.is_lossy = match span {
+            Span::Anew => false,
+            // Where nothing at all comes through, only what is missing grows.
+            Span::Ms(_) if missed > 0 && seen.max(missed) < config::JUDGED_NUMBERS_MIN => return,
+            Span::Ms(_) => missed * 2 > seen,
+        };
+        (self.highest, self.lost) = (highest, lost);
     }
 
     /// Whether this one was made after one that says `highest` and `lost`:
