@@ -5,6 +5,7 @@ use super::room::{Room, RoomMembers};
 use super::session::{NONE, SessionIndex};
 use crate::Time;
 use crate::batch::{MemberIndex, Path, RoomIndex};
+use crate::config;
 use crate::relay::bucket::Bucket;
 use crate::wire::id::{Seq, Sseq};
 
