@@ -26,6 +26,24 @@ pub const BYTE_BURST_MIN: u32 = 1024;
 pub const REFUSE_MS: u64 = 60_000;
 /// Slots of the table of refused addresses: about 48 bytes each.
 pub const REFUSED_ADDRESSES_MAX: usize = 4096;
+/// Bans at most: about 200 bytes each, taken as they come.
+pub const BANS_MAX: usize = 4096;
+/// Members that are looked at for a new ban in one step: some 0.5 ms.
+pub const BAN_LOOKS_PER_STEP: usize = 4096;
+/// How long a plain member that was muted is so when it comes again from its address, in ms.
+pub const MUTE_REMEMBERED_MS: u64 = 3_600_000;
+/// Slots of the table of muted addresses: about 48 bytes each.
+pub const MUTED_ADDRESSES_MAX: usize = 4096;
+/// When a native client is to ask again that a lockdown keeps out, in ms.
+pub const LOCKDOWN_RETRY_MS: u32 = 30_000;
+/// When one is to ask again because the relay is about to stop, in ms.
+pub const DRAINING_RETRY_MS: u32 = 5_000;
+/// Rooms that are looked at for one page of a list: some 0.1 ms.
+pub const ROOMS_PER_VIEW: usize = 1024;
+/// How long a drain waits for members to leave, in ms.
+pub const DRAIN_DEADLINE_MS_DEFAULT: u64 = 30_000;
+/// Longest alternate address of a drain, in bytes: what a CLOSE can carry.
+pub const ALTERNATE_BYTES_MAX: usize = 64;
 /// How long after its exit an address does not join by a line of chat, in ms.
 pub const EXIT_GRACE_MS: u64 = 2_000;
 /// Slots of the table of recent exits: about 48 bytes each.
@@ -89,6 +107,14 @@ pub const RECEIVE_MS_PER_TURN: u64 = 50;
 /// How long a blocked flush is retried before its copies are dropped, in ms.
 pub const BLOCKED_DEADLINE_MS: u64 = 100;
 
+/// Log lines a second, of the audit stream and of all others each; above it they
+/// are left out and counted. 10 of 150 bytes are 130 MB a day, whatever happens.
+pub const LOG_LINES_PER_S: u32 = 10;
+/// Log lines that may come at once.
+pub const LOG_LINES_BURST: u32 = 200;
+/// Log lines that wait to be written: about 200 bytes each.
+pub const LOG_LINES_WAITING_MAX: usize = 1024;
+
 // ---- the native protocol's limits --------------------------------------------
 
 /// Silence after which a session ends, in seconds.
@@ -147,6 +173,8 @@ pub const FEED_SETTLES_MS: u16 = 250;
 pub const FEED_BYTES_PER_S_MIN: u32 = 8 << 10;
 /// Rate at which a slow member is fed while its own is not known, in bytes a second.
 pub const FEED_BYTES_PER_S_START: u32 = 16 << 10;
+/// How long after the first new entry since its last REPORT a member makes the next one, in ms.
+pub const REPORT_AFTER_MS: u64 = 1_000;
 /// A live member that does not report for so long, in ms, while
 /// [`REPORT_MISSED_BYTES`] were sent to it, is live no more.
 pub const REPORT_MISSED_MS: u64 = 3_000;
@@ -237,10 +265,12 @@ pub const RING_MESSAGES_SMALLEST: u32 = 2_048;
 pub const NOTICE_COPIES_PER_S_DEFAULT: u32 = 100_000;
 
 const _: () = {
+    assert!(REPORT_MISSED_MS > 2 * REPORT_AFTER_MS, "a REPORT has time to arrive");
     assert!(BYTE_BURST_MIN as usize >= LINE_BYTES_MAX, "the longest line passes every byte rate");
     assert!(MIRROR_RUN as usize <= MIRROR_TABLE, "a run of a mirror fits in what is remembered");
     assert!(EXIT_GRACE_MS <= REFUSE_MS);
     assert!(INBOX_DATAGRAMS > 0 && INBOX_DATAGRAMS <= 1024, "recvmmsg takes 1024 at most");
+    assert!(LOG_LINES_PER_S > 0 && LOG_LINES_BURST > 0 && 2 * LOG_LINES_BURST as usize <= LOG_LINES_WAITING_MAX);
     assert!(RECEIVE_BATCHES_PER_TURN > 0 && UNREACHABLE_COUNT > 0 && NOTICE_BURST > 0);
     assert!(0 < PEERS_MAX_DEFAULT && PEERS_MAX_DEFAULT <= PEERS_MAX_LARGEST);
     assert!(PREFIX_PEERS_MAX_DEFAULT <= PEERS_MAX_DEFAULT);
@@ -353,19 +383,29 @@ choice! {
         Error = "error",
         /// What an operator should change.
         Warn = "warn",
-        /// Start, stop, stats, kicks and quarantines.
+        /// Start and stop; who joins and leaves, and why.
         Info = "info",
-        /// Joins and leaves, each with its reason.
+        /// What helps to find a fault.
         Debug = "debug",
         /// Everything there is.
         Trace = "trace",
     }
 }
 
+choice! {
+    /// The form of the log.
+    LogFormat {
+        /// A line for people.
+        Human = "human",
+        /// A JSON object a line, for programs.
+        Json = "json",
+    }
+}
+
 // ---- what is configured ----------------------------------------------------
 
 /// What the pure relay needs to know: policies, caps and rates.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Who may join by the plain protocol.
     pub plain: PlainPolicy,
@@ -420,7 +460,8 @@ pub struct Limits {
     pub ring_bytes_max: u32,
     /// Messages that a room keeps at most, from `RING_MESSAGES_SMALLEST` on.
     pub ring_messages_max: u32,
-    /// Bytes that all rooms keep at most.
+    /// Bytes that all rooms keep at most. [`ring_bytes_max`](Self::ring_bytes_max) of them
+    /// are the lobby's own.
     pub rings_bytes_max: u32,
     /// What a native client must prove to know; `None`: anyone may come.
     pub access_key: Option<AccessKey>,
@@ -497,6 +538,26 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// These limits, and of `wanted` what can change while a relay runs: not
+    /// what tables were taken for, and no counting that was not done before.
+    pub fn changed_to(&self, wanted: &Self) -> Self {
+        let counted = |now: u32, wanted: u32| if (now == 0) == (wanted == 0) { wanted } else { now };
+        Self {
+            peers_max: self.peers_max,
+            prefix_peers_max: counted(self.prefix_peers_max, wanted.prefix_peers_max),
+            console: self.console,
+            sessions_max: self.sessions_max,
+            prefix_sessions_max: counted(self.prefix_sessions_max, wanted.prefix_sessions_max),
+            rooms_max: self.rooms_max,
+            ring_bytes_max: self.ring_bytes_max,
+            ring_messages_max: self.ring_messages_max,
+            rings_bytes_max: self.rings_bytes_max,
+            ..wanted.clone()
+        }
+    }
+}
+
 /// Whether only programs of this machine can reach `addr`.
 fn is_loopback(addr: SocketAddr) -> bool {
     addr.ip().to_canonical().is_loopback()
@@ -517,6 +578,8 @@ pub struct Config {
     pub stats_every_ms: u64,
     /// The least severe event that is logged.
     pub log: LogLevel,
+    /// The form of the log.
+    pub log_format: LogFormat,
     /// Where [`Limits::access_key`] was read.
     pub access_key_file: Option<PathBuf>,
     /// What the core needs to know.
@@ -538,6 +601,7 @@ impl Config {
             sndbuf_bytes: SNDBUF_BYTES_DEFAULT,
             stats_every_ms: STATS_EVERY_MS_DEFAULT,
             log: LogLevel::Info,
+            log_format: LogFormat::Human,
             access_key_file: None,
             limits,
         }

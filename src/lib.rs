@@ -45,7 +45,8 @@
 //! | `net` | `time` `batch` | `libc` `mio` `socket2` `thiserror` | knows what a datagram means |
 //! | `server` | `time` `batch` `config` `directory` `metrics` `net` `relay` | `getrandom` `mio` `thiserror` `tracing` | decides about members, looks into a datagram |
 //! | `blocking` | `time` `client` | `getrandom` `thiserror` | knows what a datagram means, starts a thread |
-//! | `cli` | `config` `directory` `relay` `server` `wire` | `clap` `serde` `signal_hook` `thiserror` `toml` `tracing` `tracing_subscriber` | does what a library user could want |
+//! | `doctor` | `config` `net` | | changes anything on the machine |
+//! | `cli` | `blocking` `client` `config` `directory` `doctor` `relay` `server` `wire` | `clap` `clap_complete` `clap_mangen` `crossterm` `jiff` `ratatui` `serde` `serde_json` `signal_hook` `thiserror` `toml` `tracing` `tracing_subscriber` `unicode_segmentation` `unicode_width` | does what a library user could want |
 //! | `main` | `cli` | | does anything |
 //!
 //! All may use `std`; `relay` and everything above it in the table do without
@@ -79,6 +80,7 @@
 //! * [`blocking`]: the client with a socket and a clock, for programs with
 //!   threads; [`blocking::Connection`] in fifteen lines.
 //! * [`metrics`], [`directory`]: what was counted, and who is here, for people.
+//! * [`doctor`]: whether this machine lets the relay do its best; facts, then judgements.
 //! * `cli/`, in the binary: one file a subcommand, `settings.rs` for all flags.
 //!
 //! # A relay without a socket
@@ -117,6 +119,8 @@ pub mod blocking;
 pub mod client;
 pub mod config;
 pub mod directory;
+#[cfg(target_os = "linux")]
+pub mod doctor;
 pub mod metrics;
 pub mod net;
 pub mod relay;

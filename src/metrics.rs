@@ -77,6 +77,14 @@ drop_reasons! {
     PlainOff = "plain_off",
     /// The address was kicked or quarantined less than 60 s ago.
     RefusedAddress = "refused_address",
+    /// The address or the name is banned.
+    Banned = "banned",
+    /// A member's line, and it is muted.
+    Muted = "muted",
+    /// Nobody new is let in.
+    Lockdown = "lockdown",
+    /// The relay is about to stop, and lets nobody in.
+    Draining = "draining",
     /// A member was found to mirror others, and left with this datagram.
     Mirror = "mirror",
     /// The relay is full.
@@ -253,6 +261,10 @@ pub enum LeaveReason {
     Unreachable,
     /// The operator removed it.
     Kicked,
+    /// The operator banned it.
+    Banned,
+    /// It was sent to another relay, because this one is about to stop.
+    Moved,
     /// It sent back what others had said.
     Mirror,
     /// Its address, or its client, has another session.
@@ -268,6 +280,8 @@ impl LeaveReason {
         LeaveReason::Idle,
         LeaveReason::Unreachable,
         LeaveReason::Kicked,
+        LeaveReason::Banned,
+        LeaveReason::Moved,
         LeaveReason::Mirror,
         LeaveReason::Replaced,
         LeaveReason::Shutdown,
@@ -280,6 +294,8 @@ impl LeaveReason {
             LeaveReason::Idle => "idle",
             LeaveReason::Unreachable => "unreachable",
             LeaveReason::Kicked => "kicked",
+            LeaveReason::Banned => "banned",
+            LeaveReason::Moved => "moved",
             LeaveReason::Mirror => "mirror",
             LeaveReason::Replaced => "replaced",
             LeaveReason::Shutdown => "shutdown",

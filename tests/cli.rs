@@ -1,4 +1,4 @@
-//! The binary from outside: flags, files, exit codes, and `outcry chat`
+//! The binary from outside: flags, files, exit codes, and `outcry chat --plain`
 //! against a bare socket that plays the relay. Asserts no times; the waits
 //! here only keep a failure from hanging.
 
@@ -70,6 +70,7 @@ fn a_wrong_flag_is_refused_with_what_would_be_right() {
         ("--io", "uring", "auto, portable"),
         ("--stats", "1ms", "from 100ms to 365d, or 0 for never"),
         ("--log", "all", "off, error, warn, info, debug, trace"),
+        ("--log-format", "xml", "human, json"),
         ("--console=maybe", "", "on or off"),
     ];
     for (flag, given, hint) in cases {
@@ -122,7 +123,7 @@ fn a_file_that_is_no_file_or_no_toml_is_refused() {
 fn what_is_printed_is_accepted_and_printed_again() {
     let flags = "--bind [::]:1234 --plain open --lang en --max-peers 0 --idle 90s --msg-rate 7 --byte-rate 2000 \
         --join-rate 1 --join-rate-total 2 --prefix-peers 3 --mirror-guard off --notice-rate 4 --notice-copies 5 \
-        --rcvbuf 1M --sndbuf 5000 --io portable --stats 1500ms --log trace --console";
+        --rcvbuf 1M --sndbuf 5000 --io portable --stats 1500ms --log trace --log-format json --console";
     let flags: Vec<&str> = flags.split_whitespace().collect();
     for (number, args) in [&flags[..], &[], &["--bind", "0.0.0.0:1"]].into_iter().enumerate() {
         let printed = print_config(args);
@@ -175,7 +176,7 @@ fn help_and_usage_have_their_exit_codes() {
     }
 }
 
-// ---- chat --------------------------------------------------------------------
+// ---- chat --plain --------------------------------------------------------------------
 
 /// A bare socket that plays the relay.
 struct Relay {
@@ -236,7 +237,7 @@ struct Chat {
 
 impl Chat {
     fn new(name: &str, addr: &str) -> Self {
-        Self::start(&mut outcry(&["chat", "--name", name, addr]))
+        Self::start(&mut outcry(&["chat", "--plain", "--name", name, addr]))
     }
 
     fn start(command: &mut Command) -> Self {
@@ -325,7 +326,7 @@ fn a_port_without_a_relay_is_noticed() {
     let addr = relay.addr();
     relay.go_away();
     for stdin in [Stdio::null(), Stdio::piped()] {
-        let output = outcry(&["chat", &addr]).stdin(stdin).output().unwrap();
+        let output = outcry(&["chat", "--plain", &addr]).stdin(stdin).output().unwrap();
         let err = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{err}");
         assert!(err.contains(&format!("no relay is listening at {addr} (port unreachable)")), "{err}");
@@ -439,11 +440,11 @@ fn a_closed_output_ends_quietly() {
 fn the_name_defaults_to_the_user_else_to_guest() {
     let relay = Relay::new();
     for (user, expected) in [("amy", "amy"), ("a : b", "guest"), ("", "guest")] {
-        let chat = Chat::start(outcry(&["chat", &relay.addr()]).env("USER", user));
+        let chat = Chat::start(outcry(&["chat", "--plain", &relay.addr()]).env("USER", user));
         relay.hears(expected);
         drop(chat);
     }
-    let chat = Chat::start(outcry(&["chat", &relay.addr()]).env_remove("USER"));
+    let chat = Chat::start(outcry(&["chat", "--plain", &relay.addr()]).env_remove("USER"));
     relay.hears("guest");
     drop(chat);
 }

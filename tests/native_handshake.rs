@@ -50,7 +50,7 @@ fn a_hello_gets_a_cookie_and_with_it_a_session() {
     assert_eq!((welcome.max_dgram, welcome.idle_s, welcome.keepalive_s), (1232, 60, 20));
     assert_eq!((welcome.msgs_per_s, welcome.bytes_per_s, welcome.window_bytes), (0, 0, 256 << 10));
     assert!(welcome.scid.0 != 0 && welcome.epoch.0 != 0 && welcome.member.0 != 0);
-    let event = Event::Joined { remote: alice.at, name: "alice".into(), unix_s: bench.now.unix_s() };
+    let event = Event::Joined { remote: alice.at, name: "alice".into(), unix_s: bench.now.unix_s(), native: true };
     assert_eq!(bench.events, [event]);
 }
 

@@ -32,7 +32,7 @@ pub struct Gate {
 /// What the gates need besides the measurement itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Surroundings {
-    /// Datagrams dropped at the generator's own sockets.
+    /// Copies dropped at the generator's own sockets.
     pub generator_drops: u64,
     /// Share of processor time that the host took away.
     pub stolen: f64,
@@ -65,15 +65,58 @@ const RATE_GATES: [&str; 2] = [BUSIEST, CEILING];
 
 fn open_loop_gates(run: &Measurement, around: &Surroundings) -> Vec<Gate> {
     let mut gates = vec![
-        sent(run),
+        sent(run.sent, run.planned),
         lag(run),
-        drops(run, around.generator_drops),
-        busiest(run),
+        drops(around.generator_drops, run.lost()),
+        busiest(run.threads.iter().map(|thread| thread.share()).fold(0.0, f64::max)),
         stolen(around.stolen),
         alive(around.alive, around.members),
     ];
     if let Some(ceiling) = around.ceiling {
-        gates.push(share_of_ceiling(run, ceiling));
+        gates.push(share_of_ceiling(run.copies_per_second(), ceiling));
+    }
+    gates
+}
+
+/// What can be judged while a run goes on: of the last second, or so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SoFar {
+    /// Messages planned until now.
+    pub planned: u64,
+    /// Messages sent.
+    pub sent: u64,
+    /// The latest that a message of the last second went out, in ns; `None` in closed loop.
+    pub lag_ns: Option<u64>,
+    /// Median of delivery in the last second, in ns.
+    pub p50_ns: u64,
+    /// Copies dropped at the generator's own sockets.
+    pub drops: u64,
+    /// Copies not there yet.
+    pub missing: u64,
+    /// Share of the last second that the busiest receiving thread used or waited for.
+    pub busiest: f64,
+    /// Share of processor time stolen.
+    pub stolen: f64,
+    /// Copies of the last second.
+    pub copies: u64,
+    /// Copies per second that this generator can receive.
+    pub ceiling: Option<f64>,
+}
+
+/// The gates that need no finished run. A doubt here may be none in the end.
+pub fn so_far(seen: &SoFar) -> Vec<Gate> {
+    let mut gates = vec![
+        sent(seen.sent, seen.planned),
+        drops(seen.drops, seen.missing),
+        busiest(seen.busiest),
+        stolen(seen.stolen),
+    ];
+    if let Some(lag) = seen.lag_ns {
+        let ok = lag < 50_000 || lag * 10 < seen.p50_ns;
+        gates.insert(1, gate("sched lag, worst", ok, false, show_ns(lag as f64), ""));
+    }
+    if let Some(ceiling) = seen.ceiling {
+        gates.push(share_of_ceiling(seen.copies as f64, ceiling));
     }
     gates
 }
@@ -92,8 +135,8 @@ fn gate(name: &str, ok: bool, invalid: bool, value: String, bounds: &str) -> Gat
     Gate { name: name.into(), state, value, bounds: bounds.into() }
 }
 
-fn sent(run: &Measurement) -> Gate {
-    let ratio = if run.planned == 0 { 0.0 } else { run.sent as f64 / run.planned as f64 };
+fn sent(sent: u64, planned: u64) -> Gate {
+    let ratio = if planned == 0 { 0.0 } else { sent as f64 / planned as f64 };
     gate("sent of planned", ratio >= 0.995, ratio < 0.99, percent(ratio), "ok >= 99.5 %, invalid < 99 %")
 }
 
@@ -113,14 +156,13 @@ fn lag(run: &Measurement) -> Gate {
     gate("sched lag p99", ok, !ok && lag * 2 > p99, value, bounds)
 }
 
-fn drops(run: &Measurement, drops: u64) -> Gate {
+fn drops(drops: u64, lost: u64) -> Gate {
     let bounds = "ok 0, invalid > 10 % of the loss";
-    let invalid = drops > 0 && drops * 10 > run.lost();
+    let invalid = drops > 0 && drops * 10 > lost;
     gate("generator socket drops", drops == 0, invalid, show_count(drops), bounds)
 }
 
-fn busiest(run: &Measurement) -> Gate {
-    let share = run.threads.iter().map(|thread| thread.share()).fold(0.0, f64::max);
+fn busiest(share: f64) -> Gate {
     gate(BUSIEST, share < 0.80, share > 0.95, percent(share), "ok < 80 %, invalid > 95 %")
 }
 
@@ -133,8 +175,8 @@ fn alive(alive: u32, members: u32) -> Gate {
     gate("members alive at the end", alive >= members, alive < members, value, "ok all, invalid any missing")
 }
 
-fn share_of_ceiling(run: &Measurement, ceiling: f64) -> Gate {
-    let share = run.copies_per_second() / ceiling.max(1.0);
+fn share_of_ceiling(rate: f64, ceiling: f64) -> Gate {
+    let share = rate / ceiling.max(1.0);
     gate(CEILING, share < 0.70, share > 0.90, percent(share), "ok < 70 %, invalid > 90 %")
 }
 

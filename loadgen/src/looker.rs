@@ -1,5 +1,6 @@
 //! Looks at server and kernel from outside, before and after a measurement.
 
+use crate::machine::page::{self, Cause, Counters, Growth};
 use crate::machine::{drops, environment::CoreTime, server};
 use crate::report::Server;
 use crate::stage::Trial;
@@ -9,6 +10,8 @@ use std::net::SocketAddr;
 /// Knows where to look.
 pub struct Looker {
     pid: Option<u32>,
+    /// The server's OpenMetrics page.
+    page: Option<String>,
     /// The server's port, where the server is on this host.
     server_port: HashSet<u16>,
     own_ports: HashSet<u16>,
@@ -18,23 +21,28 @@ pub struct Looker {
 /// What was seen at one moment.
 pub struct Look {
     sample: Option<server::Sample>,
+    counters: Option<Counters>,
     server_drops: u64,
     own_drops: u64,
     cores: CoreTime,
 }
 
 impl Looker {
-    /// For a server at `target`, with its process where that is known.
-    pub fn new(target: SocketAddr, pid: Option<u32>) -> Self {
+    /// For a server at `target`, with its process and its page where they are known.
+    pub fn new(target: SocketAddr, pid: Option<u32>, page: Option<String>) -> Self {
         let local = target.ip().is_loopback() || pid.is_some();
         let server_port = local.then(|| target.port()).into_iter().collect();
-        Self { pid, server_port, own_ports: HashSet::new(), before_join: None }
+        Self { pid, page, server_port, own_ports: HashSet::new(), before_join: None }
     }
 
-    /// Remembers the server as it is with nobody in.
+    /// Remembers the server as it is with nobody in, and tries what will be looked at.
     pub fn before_join(&mut self) -> Result<(), String> {
         self.before_join = self.sample()?;
-        Ok(())
+        self.counters().map(drop)
+    }
+
+    fn counters(&self) -> Result<Option<Counters>, String> {
+        self.page.as_deref().map(Counters::fetch).transpose()
     }
 
     /// The generator's own UDP ports.
@@ -55,6 +63,7 @@ impl Looker {
     pub fn look(&self) -> Result<Look, String> {
         Ok(Look {
             sample: self.sample()?,
+            counters: self.counters()?,
             server_drops: drops::udp_drops(&self.server_port),
             own_drops: drops::udp_drops(&self.own_ports),
             cores: CoreTime::now(),
@@ -96,6 +105,22 @@ impl Look {
         self.server_drops.saturating_sub(start.server_drops)
     }
 
+    /// What grew on the server's page in between; `None` without one.
+    pub fn counted_since(&self, start: &Self) -> Option<Vec<Growth>> {
+        Some(self.counters.as_ref()?.since(start.counters.as_ref()?))
+    }
+
+    /// Of `sent` messages, those that the server says it never read.
+    pub fn unheard_since(&self, start: &Self, sent: u64) -> u64 {
+        match &self.counters {
+            Some(counters) if counters.tells_heard() => {
+                let growth = self.counted_since(start).unwrap_or_default();
+                sent.saturating_sub(page::sum(&growth, Cause::Heard))
+            }
+            _ => 0,
+        }
+    }
+
     /// Share of processor time stolen in between.
     pub fn stolen_since(&self, start: &Self) -> f64 {
         self.cores.stolen_since(&start.cores)
@@ -107,6 +132,9 @@ impl Look {
         self.server_drops += to.server_drops_since(from);
         self.own_drops += to.own_drops_since(from);
         self.cores.advance(&from.cores, &to.cores);
+        if let (Some(counters), Some(from), Some(to)) = (&mut self.counters, &from.counters, &to.counters) {
+            counters.advance(from, to);
+        }
         if let (Some(sample), Some(from), Some(to)) = (&mut self.sample, &from.sample, &to.sample) {
             sample.advance(from, to);
         }

@@ -16,6 +16,8 @@ use std::time::Duration;
 pub struct Faults {
     /// Drops each copy with this probability.
     pub drop: f64,
+    /// Does not relay a message, with this probability.
+    pub refuse: f64,
     /// Sends each copy twice with this probability.
     pub duplicate: f64,
     /// Relays a message after its successor with this probability.
@@ -132,7 +134,9 @@ impl Relay {
             self.members.retain(|member| *member != from);
         } else {
             self.first_chat.get_or_insert(self.clock.now());
-            self.hold(from, bytes);
+            if !self.chance(self.faults.refuse) {
+                self.hold(from, bytes);
+            }
         }
     }
 

@@ -2,18 +2,20 @@
 //! seed before anything is sent; one seed gives one plan, byte for byte.
 
 use crate::payload::Phase;
+use crate::trace::{Row, Trace};
 use crate::units;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The most messages a plan may hold: 24 bytes each here and 20 per receiving thread.
 pub const MESSAGES_MAX: usize = 20_000_000;
 
 /// When messages come.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Arrival {
     /// Independent, exponential gaps: how people and services arrive.
     Poisson,
@@ -26,6 +28,9 @@ pub enum Arrival {
         /// From one burst to the next.
         every: Duration,
     },
+    /// As recorded: times, senders and sizes come from it. The warm-up plays
+    /// its beginning, measuring all of it.
+    Trace(Arc<Trace>),
 }
 
 impl FromStr for Arrival {
@@ -46,6 +51,7 @@ impl fmt::Display for Arrival {
             Self::Poisson => out.write_str("poisson"),
             Self::Fixed => out.write_str("fixed"),
             Self::Burst { count, every } => write!(out, "burst:{count}@{}", every.as_millis()),
+            Self::Trace(trace) => write!(out, "trace:{}", trace.name),
         }
     }
 }
@@ -128,6 +134,16 @@ pub struct Workload {
     pub seed: u64,
 }
 
+impl Workload {
+    /// Bytes of the shortest message that may come.
+    pub fn least(&self) -> u16 {
+        match &self.arrival {
+            Arrival::Trace(trace) => trace.least(),
+            _ => self.sizes.least(),
+        }
+    }
+}
+
 /// One message to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
@@ -159,6 +175,9 @@ impl Plan {
     pub fn new(workload: &Workload) -> Result<Self, String> {
         let warmup_ns = workload.warmup.as_nanos() as u64;
         let end_ns = warmup_ns + workload.duration.as_nanos() as u64;
+        if let Arrival::Trace(trace) = &workload.arrival {
+            return Ok(Self::of_trace(trace, warmup_ns, end_ns));
+        }
         let mut random = Dice::new(workload.seed);
         let mut seqs = vec![0u32; workload.senders as usize];
         let mut slots = Vec::new();
@@ -178,6 +197,21 @@ impl Plan {
         }
         let measured_from = slots.partition_point(|slot| slot.at < warmup_ns);
         Ok(Self { slots, measured_from, warmup_ns, end_ns })
+    }
+
+    /// A trace's beginning as warm-up, then the trace.
+    fn of_trace(trace: &Trace, warmup_ns: u64, end_ns: u64) -> Self {
+        let mut seqs = vec![0u32; trace.senders() as usize];
+        let warmup = trace.rows.iter().filter(|row| row.at < warmup_ns).map(|row| (row.at, row));
+        let measured = trace.rows.iter().map(|row| (warmup_ns + row.at, row)).filter(|(at, _)| *at < end_ns);
+        let slot = |(at, row): (u64, &Row)| {
+            let next = &mut seqs[row.sender as usize];
+            let seq = *next;
+            *next += 1;
+            Slot { at, sender: row.sender, seq, size: row.bytes }
+        };
+        let slots: Vec<Slot> = warmup.chain(measured).map(slot).collect();
+        Self { measured_from: slots.partition_point(|slot| slot.at < warmup_ns), slots, warmup_ns, end_ns }
     }
 
     /// What a closed loop sends: `messages` with the seed's senders and sizes; the times are made by sending.
@@ -223,15 +257,16 @@ struct Times {
 
 impl Times {
     fn new(workload: &Workload) -> Self {
-        Self { arrival: workload.arrival, gap_ns: 1e9 / workload.rate, count: 0, poisson_ns: 0.0 }
+        Self { arrival: workload.arrival.clone(), gap_ns: 1e9 / workload.rate, count: 0, poisson_ns: 0.0 }
     }
 
     fn next(&mut self, random: &mut Dice) -> u64 {
         let count = self.count;
         self.count += 1;
-        match self.arrival {
+        match &self.arrival {
             Arrival::Fixed => (count as f64 * self.gap_ns) as u64,
-            Arrival::Burst { count: size, every } => count / u64::from(size) * every.as_nanos() as u64,
+            Arrival::Burst { count: size, every } => count / u64::from(*size) * every.as_nanos() as u64,
+            Arrival::Trace(trace) => trace.rows.get(count as usize).map_or(u64::MAX, |row| row.at),
             Arrival::Poisson => {
                 self.poisson_ns += -(1.0 - random.unit()).ln() * self.gap_ns;
                 self.poisson_ns as u64
@@ -247,6 +282,11 @@ impl Dice {
     /// The same seed rolls the same numbers.
     pub fn new(seed: u64) -> Self {
         Self(Xoshiro256PlusPlus::seed_from_u64(seed))
+    }
+
+    /// Any 64 bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0.next_u64()
     }
 
     /// In [0, 1).
@@ -295,6 +335,22 @@ mod tests {
         assert_eq!(burst.slots.len(), 16 * 100);
         assert_eq!(burst.slots[31].at, 100_000_000);
         assert_eq!("burst:2@1s".parse(), Ok(Arrival::Burst { count: 2, every: Duration::from_secs(1) }));
+    }
+
+    #[test]
+    fn a_trace_is_played_as_it_stands_after_its_own_beginning() {
+        let trace = Trace::parse("x.csv", "0,0,64\n300,1,100\n300,0,64\n900,2,80\n2000,0,64").unwrap();
+        let arrival = Arrival::Trace(Arc::new(trace));
+        let warmup = Duration::from_millis(500);
+        let asked = Workload { warmup, duration: Duration::from_secs(1), ..workload(arrival) };
+        let plan = Plan::new(&asked).unwrap();
+        let found: Vec<_> =
+            plan.slots.iter().map(|slot| (slot.at / 1_000_000, slot.sender, slot.seq, slot.size)).collect();
+        let warm = [(0, 0, 0, 64), (300, 1, 0, 100), (300, 0, 1, 64)];
+        let measured = [(500, 0, 2, 64), (800, 1, 1, 100), (800, 0, 3, 64), (1400, 2, 0, 80)];
+        assert_eq!(found, [&warm[..], &measured].concat());
+        assert_eq!((plan.measured_from, plan.measured()), (3, 4));
+        assert_eq!(plan, Plan::new(&Workload { seed: 8, ..asked }).unwrap(), "no seed changes a trace");
     }
 
     #[test]

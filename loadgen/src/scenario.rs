@@ -23,6 +23,8 @@ pub enum Scenario {
     Stall,
     /// Churn for a long time; the growth of the server's memory is reported.
     Soak,
+    /// Members are spread over rooms (--rooms); what is said in one must be heard there only.
+    Rooms,
 }
 
 /// A scenario with its parameters.
@@ -62,12 +64,12 @@ impl Script {
     }
 
     /// The arrival process that the scenario wants in place of `asked`.
-    pub fn arrival(&self, asked: Arrival, rate: f64) -> Arrival {
+    pub fn arrival(&self, asked: &Arrival, rate: f64) -> Arrival {
         match (self.scenario, asked) {
             (Scenario::Burst, Arrival::Poisson) => {
                 Arrival::Burst { count: rate.ceil().max(1.0) as u32, every: Duration::from_secs(1) }
             }
-            _ => asked,
+            _ => asked.clone(),
         }
     }
 
@@ -92,6 +94,7 @@ impl Script {
             Scenario::Steady => "steady".into(),
             Scenario::Storm => "storm".into(),
             Scenario::Burst => "burst".into(),
+            Scenario::Rooms => "rooms".into(),
             Scenario::Churn => {
                 format!("churn: {aside} members set aside, {} leaves and joins a second", self.churn_rate)
             }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 pub fn sweep(benchmarks: &[Benchmark], interrupt: &AtomicBool, progress: &mut dyn Progress) -> Result<Curve, String> {
     let first = benchmarks.first().ok_or("no rate to measure")?;
     let ceiling = first.ceiling(progress)?;
-    let mut stage = Stage::open(first, interrupt, progress)?;
+    let mut stage = Stage::open(first, ceiling, interrupt, progress)?;
     let mut reports: Vec<Report> = Vec::new();
     for benchmark in benchmarks {
         if interrupt.load(Relaxed) {
@@ -22,7 +22,7 @@ pub fn sweep(benchmarks: &[Benchmark], interrupt: &AtomicBool, progress: &mut dy
         let depth = benchmark.in_flight.map(|depth| format!("{depth} in flight"));
         let rate = depth.unwrap_or_else(|| format!("{} messages/s", show_scaled(benchmark.workload.rate)));
         progress.say(&format!("measuring {rate}"));
-        reports.push(trial(&mut stage, benchmark, ceiling, interrupt, progress)?);
+        reports.push(trial(&mut stage, benchmark, interrupt, progress)?);
     }
     stage.session.leave(first.join_rate);
     let points: Vec<Point> = reports.iter().map(Point::of).collect();
@@ -35,14 +35,13 @@ pub fn sweep(benchmarks: &[Benchmark], interrupt: &AtomicBool, progress: &mut dy
 fn trial(
     stage: &mut Stage<'_>,
     benchmark: &Benchmark,
-    ceiling: Option<f64>,
     interrupt: &AtomicBool,
     progress: &mut dyn Progress,
 ) -> Result<Report, String> {
     let plan = benchmark.plan(benchmark.workload.seed)?;
     let trial = stage.measure(&plan, benchmark.in_flight, interrupt, progress)?;
     let figures = RunFigures::of(benchmark.workload.seed, &trial.measurement, stage.server(&trial).as_ref());
-    stage.report(benchmark, trial, ceiling, vec![figures])
+    stage.report(benchmark, trial, vec![figures])
 }
 
 /// What a search found.
@@ -79,8 +78,8 @@ pub fn search(
     progress: &mut dyn Progress,
 ) -> Result<Found, String> {
     let ceiling = benchmark.ceiling(progress)?;
-    let stage = Stage::open(benchmark, interrupt, progress)?;
-    let mut hunt = Hunt { benchmark, stage, ceiling, interrupt, progress, trials: Vec::new() };
+    let stage = Stage::open(benchmark, ceiling, interrupt, progress)?;
+    let mut hunt = Hunt { benchmark, stage, interrupt, progress, trials: Vec::new() };
     let (mut good, mut bad) = (None, None);
     let mut rate = benchmark.workload.rate;
     while bad.is_none() && rate <= highest && !interrupt.load(Relaxed) {
@@ -115,7 +114,6 @@ pub fn search(
 struct Hunt<'a> {
     benchmark: &'a Benchmark,
     stage: Stage<'a>,
-    ceiling: Option<f64>,
     interrupt: &'a AtomicBool,
     progress: &'a mut dyn Progress,
     trials: Vec<Point>,
@@ -127,7 +125,7 @@ impl Hunt<'_> {
         let mut benchmark = self.benchmark.clone();
         benchmark.workload.rate = rate;
         benchmark.workload.seed += self.trials.len() as u64;
-        trial(&mut self.stage, &benchmark, self.ceiling, self.interrupt, self.progress)
+        trial(&mut self.stage, &benchmark, self.interrupt, self.progress)
     }
 
     /// An objective that was missed while the generator was at its limit says

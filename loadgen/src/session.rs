@@ -3,10 +3,11 @@
 //! probe that everybody must receive is the only proof there is.
 
 use crate::clock::Clock;
-use crate::machine::drops;
+use crate::machine::{drops, queue::Queue, server};
 use crate::members::{Sink, Transport};
 use crate::payload::{self, Content, Phase, Stamp};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -15,8 +16,9 @@ const NOBODY_LISTENS: &str = "nothing listens at the target (port unreachable); 
 
 /// Names between two looks at the server's queue.
 const LOOK_EVERY: usize = 512;
-/// The members that probe: two, so that each of them hears the other.
-pub const PROBERS: std::ops::Range<u32> = 0..2;
+/// Bytes at the server's socket, kernel overhead included, above which joining
+/// waits: 1400 names, the smallest buffer in use holds more.
+const WAITING_MAX: u64 = 1 << 20;
 
 /// The longest wait for a probe to reach everybody, in steps of 10 ms.
 const WAIT_STEPS: u32 = 3000;
@@ -30,18 +32,22 @@ pub struct Joining {
     pub patience: Duration,
     /// Receiving threads.
     pub rx_threads: u32,
-    /// The server's port on this host: its queue is looked at, so that a storm
-    /// is as fast as the server reads and no faster.
-    pub watched_port: Option<u16>,
+    /// The server on this host: its queue is looked at, so that a storm is as
+    /// fast as the server reads and no faster.
+    pub watched: Option<SocketAddr>,
+    /// The server's process: what a join costs it is told.
+    pub server_pid: Option<u32>,
 }
 
 /// What joining took.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Joined {
-    /// Until every name was sent once.
+    /// Until every name was sent once, and read where the server is watched.
     pub sent: Duration,
     /// Until the last member was proven.
     pub elapsed: Duration,
+    /// The server's processor time meanwhile, where its process is known.
+    pub server_cpu_ns: Option<u64>,
     /// Names sent again because a member did not hear the probe.
     pub repeated: u64,
 }
@@ -98,7 +104,7 @@ struct Listener<'a> {
 impl Sink for Listener<'_> {
     fn take(&mut self, member: u32, _now: u64, bytes: &[u8]) {
         match payload::decode(bytes) {
-            Content::Stamped(stamp) if self.proves(&stamp) => {
+            Content::Stamped(stamp) if self.proves(member, &stamp) => {
                 let known = self.roll.proven[member as usize].swap(true, Relaxed);
                 self.roll.count.fetch_add(u32::from(!known), Relaxed);
             }
@@ -113,8 +119,10 @@ impl Sink for Listener<'_> {
 }
 
 impl Listener<'_> {
-    fn proves(&self, stamp: &Stamp) -> bool {
-        stamp.phase == Phase::Probe && stamp.run == self.run && stamp.index >= self.from_round
+    fn proves(&self, member: u32, stamp: &Stamp) -> bool {
+        let rooms = self.transport.rooms();
+        let is_here = rooms.of(stamp.sender) == rooms.of(member);
+        is_here && stamp.phase == Phase::Probe && stamp.run == self.run && stamp.index >= self.from_round
     }
 }
 
@@ -135,8 +143,13 @@ impl Session {
         let began = self.clock.now();
         self.listening(joining.rx_threads, true, |roll| {
             let everybody: Vec<u32> = (0..self.transport.members()).collect();
-            self.send_names(&everybody, joining, interrupt)?;
+            let cpu = || joining.server_pid.and_then(|pid| server::sample(pid).ok()).map(|sample| sample.cpu_ns);
+            let watch = joining.watched.map(Watched::new);
+            let cpu_before = cpu();
+            self.send_names(&everybody, joining.rate, watch.as_ref(), interrupt)?;
+            watch.iter().for_each(|watch| watch.wait_until(0));
             let sent = Duration::from_nanos(self.clock.now() - began);
+            let server_cpu_ns = cpu_before.and_then(|before| Some(cpu()?.saturating_sub(before)));
             let (mut repeated, mut best, mut best_at) = (0, 0, self.clock.now());
             while !roll.complete() {
                 self.probe(roll, interrupt)?;
@@ -154,12 +167,12 @@ impl Session {
                 if !roll.complete() {
                     let missing: Vec<u32> = roll.missing().collect();
                     repeated += missing.len() as u64;
-                    self.send_names(&missing, joining, interrupt)?;
+                    self.send_names(&missing, joining.rate, watch.as_ref(), interrupt)?;
                 }
             }
             // Notices and repeated names may still be on their way: not into the measurement.
             wait_quiet(roll, 10, WAIT_STEPS, || false);
-            Ok(Joined { sent, elapsed: Duration::from_nanos(self.clock.now() - began), repeated })
+            Ok(Joined { sent, elapsed: Duration::from_nanos(self.clock.now() - began), server_cpu_ns, repeated })
         })
     }
 
@@ -205,8 +218,8 @@ impl Session {
                 let mut listener = Listener { roll, transport, run: self.run, from_round, answering };
                 let mut receiver = transport.receiver(thread, threads, u32::MAX, self.clock)?;
                 while !roll.stop.load(Relaxed) {
-                    let heard = receiver.receive(Duration::from_millis(10), &mut listener)?;
-                    roll.heard.fetch_add(heard, Relaxed);
+                    let taken = receiver.receive(Duration::from_millis(10), &mut listener)?;
+                    roll.heard.fetch_add(taken.messages, Relaxed);
                 }
                 io::Result::Ok(())
             };
@@ -221,8 +234,14 @@ impl Session {
         })
     }
 
-    fn send_names(&self, members: &[u32], joining: &Joining, interrupt: &AtomicBool) -> Result<(), String> {
-        let (began, gap_ns) = (self.clock.now(), 1e9 / joining.rate);
+    fn send_names(
+        &self,
+        members: &[u32],
+        rate: f64,
+        watch: Option<&Watched>,
+        interrupt: &AtomicBool,
+    ) -> Result<(), String> {
+        let (began, gap_ns) = (self.clock.now(), 1e9 / rate);
         for (sent, member) in members.iter().enumerate() {
             let due = began + (sent as f64 * gap_ns) as u64;
             if due > self.clock.now() + 1_000_000 {
@@ -230,21 +249,21 @@ impl Session {
             }
             stop_if(interrupt)?;
             if sent % LOOK_EVERY == LOOK_EVERY - 1
-                && let Some(port) = joining.watched_port
+                && let Some(watch) = watch
             {
-                wait_for_reader(port);
+                watch.wait_until(WAITING_MAX);
             }
             self.transport.join(*member).map_err(|error| self.explain(&error))?;
         }
         Ok(())
     }
 
-    /// Two members speak, so that each of them hears the other; then waits
+    /// Two members of each room speak, so that each of them hears the other; then waits
     /// until all have heard, or nothing has come for a while.
     fn probe(&self, roll: &Roll, interrupt: &AtomicBool) -> Result<(), String> {
         wait_quiet(roll, 3, WAIT_STEPS, || false);
         let round = self.round.fetch_add(1, Relaxed);
-        for sender in PROBERS.take(self.transport.members() as usize) {
+        for sender in self.transport.rooms().probers(self.transport.members()) {
             let stamp = Stamp { phase: Phase::Probe, run: self.run, sender, seq: round, index: round, planned: 0 };
             let mut message = Vec::new();
             payload::encode(&stamp, &self.transport.name(sender), 0, &mut message);
@@ -258,8 +277,12 @@ impl Session {
         if error.kind() == io::ErrorKind::ConnectionRefused {
             NOBODY_LISTENS.into()
         } else {
-            format!("cannot send to the target: {error}")
+            format!("cannot send to the target: {error}{}", self.explain_complaint())
         }
+    }
+
+    fn explain_complaint(&self) -> String {
+        self.transport.complaint().map_or(String::new(), |said| format!("; the server's answer: {said}"))
     }
 
     fn explain_missing(&self, proven: u32) -> String {
@@ -269,20 +292,36 @@ impl Session {
         } else {
             "look at the server's limits (peers, peers per prefix, join rate) and at its receive buffer"
         };
-        format!("only {proven} of {members} members were brought in; {hint}")
+        format!("only {proven} of {members} members were brought in; {hint}{}", self.explain_complaint())
     }
 }
 
-/// Waits until the server has read most of what waits at its socket.
-fn wait_for_reader(port: u16) {
-    const WAITING_MAX: u64 = 1 << 20;
-    const STEP: Duration = Duration::from_micros(200);
-    const STEPS: u32 = 25_000;
-    for _ in 0..STEPS {
-        if drops::udp_waiting(port) <= WAITING_MAX {
-            return;
+/// The server's queue, as the kernel tells it best.
+struct Watched {
+    address: SocketAddr,
+    queue: Option<Queue>,
+}
+
+impl Watched {
+    fn new(address: SocketAddr) -> Self {
+        Self { address, queue: Queue::at(address) }
+    }
+
+    fn waiting(&self) -> u64 {
+        let told = self.queue.as_ref().and_then(Queue::waiting_bytes);
+        told.unwrap_or_else(|| drops::udp_waiting(self.address.port()))
+    }
+
+    /// Waits until no more than `bytes` wait at the server's socket.
+    fn wait_until(&self, bytes: u64) {
+        const STEP: Duration = Duration::from_micros(100);
+        const STEPS: u32 = 50_000;
+        for _ in 0..STEPS {
+            if self.waiting() <= bytes {
+                return;
+            }
+            std::thread::sleep(STEP);
         }
-        std::thread::sleep(STEP);
     }
 }
 

@@ -78,6 +78,27 @@ fn every_file_is_written_and_reads_back() {
     std::fs::remove_dir_all(directory).unwrap();
 }
 
+/// Shared sockets and trains received whole are cheaper for a server than what
+/// clients usually are, so no output may pass for the usual one.
+#[test]
+fn how_members_were_made_stands_in_every_output() {
+    let directory = scratch("label");
+    let path = |name: &str| directory.join(name).to_string_lossy().into_owned();
+    let special = ["--sockets", "shared:2", "--gro", "-o", "csv"];
+    let (code, stdout, stderr) = record(&path(""), &special);
+    assert!(code == 0 || code == 3, "{stderr}");
+    let (_, text, _) = loadgen(&["report", &path("report.json")]);
+    let files = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
+    let texts = files.map(|file| (file.display().to_string(), std::fs::read_to_string(&file).unwrap()));
+    let mut outputs: Vec<_> = texts.collect();
+    assert_eq!(outputs.len(), 7, "{outputs:?}");
+    outputs.extend([("csv".into(), stdout), ("text".into(), text)]);
+    for (name, output) in outputs {
+        assert!(output.contains("SHARED") && output.contains("GRO"), "{name}: {output}");
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
 #[test]
 fn a_regression_is_an_exit_code() {
     let directory = scratch("regression");
@@ -136,6 +157,7 @@ fn wrong_values_are_refused_before_anything_is_opened() {
         (&["run", "--target", "127.0.0.1:9", "--scenario", "stall"], "--server-pid"),
         (&["run", "--target", "127.0.0.1:9", "--sockets", "shared:3", "--rx-threads", "2"], "--rx-threads"),
         (&["run", "--protocol", "nats"], "--target"),
+        (&["run", "--target", "127.0.0.1:9", "--protocol", "nats", "--gro"], "--gro is for UDP"),
         (&["run", "--rate", "5", "--in-flight", "5"], "cannot be used with"),
         (&["report", "/nowhere.json"], "cannot read"),
     ] {
@@ -143,6 +165,41 @@ fn wrong_values_are_refused_before_anything_is_opened() {
         assert_eq!(code, 2, "{arguments:?}: {stderr}");
         assert!(stderr.contains(wanted), "{arguments:?}: {stderr}");
     }
+}
+
+#[test]
+fn a_trace_is_sent_as_it_stands_and_a_wrong_one_is_refused_by_line() {
+    let directory = scratch("trace");
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = |name: &str| directory.join(name).to_string_lossy().into_owned();
+    let rows: String = (0..200).map(|at| format!("{},{},{}\n", at * 5, at % 3, 64 + at % 100)).collect();
+    std::fs::write(path("room.csv"), format!("milliseconds,sender,bytes\n{rows}")).unwrap();
+    std::fs::write(path("wrong.csv"), "0,0,64\n1,0,64\n0.5,0,64\n").unwrap();
+    let mock = Mock::start(Faults::default()).unwrap();
+    let target = mock.address().to_string();
+    let run = |file: &str, more: &[&str]| {
+        let own = ["run", "--target", &target, "--warmup", "100ms", "--no-calibrate", "-o", "json"];
+        let clients: &[&str] = if more.contains(&"--clients") { &[] } else { &["--clients", "10"] };
+        loadgen(&[&own[..], &["--trace", &path(file)], clients, more].concat())
+    };
+    let (code, stdout, stderr) = run("room.csv", &[]);
+    assert!(code == 0 || code == 3, "{stderr}");
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&report["traffic"]["sent"], &report["traffic"]["delivered"]), (&200.into(), &1800.into()));
+    assert_eq!((&report["setup"]["arrival"], &report["setup"]["senders"]), (&"trace:room.csv".into(), &3.into()));
+    assert_eq!(report["setup"]["duration_ns"], 996_000_000);
+
+    for (file, more, wanted) in [
+        ("wrong.csv", &[][..], "wrong.csv: line 3: earlier than"),
+        ("none.csv", &[], "cannot read"),
+        ("room.csv", &["--rate", "5"], "cannot be used with"),
+        ("room.csv", &["--clients", "2"], "names sender 2"),
+    ] {
+        let (code, _, stderr) = run(file, more);
+        assert_eq!(code, 2, "{file}: {stderr}");
+        assert!(stderr.contains(wanted), "{file}: {stderr}");
+    }
+    std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]

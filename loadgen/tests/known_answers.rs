@@ -5,7 +5,7 @@ mod support;
 
 use loadgen::benchmark::Benchmark;
 use loadgen::check::State;
-use loadgen::members::Sockets;
+use loadgen::members::{Options, Sockets};
 use loadgen::mock::{Faults, Mock};
 use loadgen::plan::Arrival;
 use loadgen::scenario::{Scenario, Script};
@@ -161,7 +161,7 @@ fn the_reflector_finds_a_ceiling() {
 fn members_that_share_sockets_are_members_all_the_same() {
     let mock = Mock::start(Faults { drop: 0.01, ..Faults::default() }).unwrap();
     let of_their_own = benchmark(&mock, 101, 10, 200.0, 2);
-    let shared = Benchmark { sockets: Sockets::Shared(2), rx_threads: 2, receive_buffer: None, ..of_their_own };
+    let shared = Benchmark { sockets: Sockets::Shared(2), rx_threads: 2, options: Options::default(), ..of_their_own };
     let report = run(&shared);
     assert!(report.setup.members_made.contains("SHARED"));
     assert_eq!(report.traffic.expected, 400 * 100);

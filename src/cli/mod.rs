@@ -1,19 +1,29 @@
 //! Owns the command line: its subcommands, what they print about themselves,
-//! and the exit codes (0 done, 1 failed, 2 a wrong flag or configuration).
+//! and the exit codes (0 done, 1 failed, 2 a wrong flag or configuration, 3
+//! refused by the relay).
 //! Never does a subcommand's work: each is a file of its own.
 
 mod chat;
 mod console;
+#[cfg(target_os = "linux")]
+mod doctor;
+mod generate;
 mod lines;
+mod log;
 mod sanitize;
 mod serve;
+#[cfg(target_os = "linux")]
+mod service;
+#[cfg(not(target_os = "linux"))]
+#[path = "service_none.rs"]
+mod service;
 mod settings;
 mod signals;
 mod values;
 
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 /// A wrong flag or configuration: nothing was started.
@@ -25,8 +35,9 @@ Examples:
   outcry serve --bind '[::]:9999'        a relay for everyone, v4 and v6
   outcry chat --name alice 127.0.0.1:9999
   tail -f log | outcry chat --name log 127.0.0.1:9999
+  outcry doctor                          will this machine let it do its best?
 
-Exit codes: 0 done, 1 failed, 2 a wrong flag or configuration.";
+Exit codes: 0 done, 1 failed, 2 a wrong flag or configuration, 3 refused by the relay (doctor has its own).";
 
 /// A UDP chat relay: what one member says, every other member reads
 #[derive(Debug, Parser)]
@@ -40,6 +51,10 @@ struct Cli {
 enum Command {
     Serve(Box<serve::ServeArgs>),
     Chat(chat::ChatArgs),
+    #[cfg(target_os = "linux")]
+    Doctor(doctor::DoctorArgs),
+    #[command(hide = true)]
+    Generate(generate::GenerateArgs),
 }
 
 /// Reads the command line and does what it says.
@@ -47,6 +62,9 @@ pub(crate) fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => serve::run(*args),
         Command::Chat(args) => chat::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Generate(args) => generate::run(&args),
     }
 }
 
@@ -59,4 +77,18 @@ fn report(message: impl Display) {
 fn print_line(line: impl Display) {
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Writes `text` to stdout; a closed stdout is no error.
+fn write_out(text: &str) -> io::Result<()> {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// Whether `stream` shows colours, and the user wants them (no-color.org).
+fn has_colours(stream: &impl IsTerminal) -> bool {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    stream.is_terminal() && !no_color
 }

@@ -1,16 +1,19 @@
 //! Owns `outcry serve`: flags and file become a configuration, the log goes
 //! to stderr, the relay runs. Never touches a socket.
 
+use super::log::Log;
+use super::service::Manager;
 use super::settings::{self, Settings};
-use super::{EXIT_USAGE, console, print_line, report, signals};
+use super::{EXIT_USAGE, console, print_line, report, signals, write_out};
 use clap::Args;
-use outcry::config::{Config, LogLevel};
+use outcry::config::Config;
 use outcry::server::{Server, ServerError};
-use std::io::{self, IsTerminal, Write};
+use std::fmt::Display;
+use std::io;
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc;
-use tracing_subscriber::filter::LevelFilter;
 
 /// Texts and statistics that can wait to be printed: a slow terminal loses
 /// some, the relay waits for none.
@@ -42,14 +45,16 @@ pub(super) struct ServeArgs {
 
 /// Runs the relay, or prints its configuration.
 pub(super) fn run(args: ServeArgs) -> ExitCode {
-    let config = match settings::resolve(args.settings, args.config.as_deref()) {
-        Ok(config) => config,
-        Err(error) => {
-            report(error);
-            return ExitCode::from(EXIT_USAGE);
-        }
+    let socket = match inherited_socket() {
+        Ok(socket) => socket,
+        Err(error) => return refuse(error),
     };
-    let done = if args.print_config { print(&config) } else { serve(&config) };
+    let handed_over = socket.as_ref().and_then(|socket| socket.local_addr().ok());
+    let config = match settings::resolve(args.settings, args.config.as_deref(), handed_over) {
+        Ok(config) => config,
+        Err(error) => return refuse(error),
+    };
+    let done = if args.print_config { print(&config) } else { serve(&config, socket) };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -59,59 +64,65 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
     }
 }
 
+/// Nothing was started.
+fn refuse(error: impl Display) -> ExitCode {
+    report(error);
+    ExitCode::from(EXIT_USAGE)
+}
+
+/// The socket that a service manager opened for us, if there is one.
+#[cfg(unix)]
+fn inherited_socket() -> Result<Option<UdpSocket>, outcry::server::InheritError> {
+    outcry::server::inherited_socket()
+}
+
+#[cfg(not(unix))]
+fn inherited_socket() -> Result<Option<UdpSocket>, std::convert::Infallible> {
+    Ok(None)
+}
+
 fn print(config: &Config) -> io::Result<()> {
-    let text = settings::print(config).map_err(io::Error::other)?;
-    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
-    }
+    write_out(&settings::print(config).map_err(io::Error::other)?)
 }
 
-fn serve(config: &Config) -> io::Result<()> {
-    start_log(config.log);
-    run_relay(config).map_err(io::Error::other)
-}
-
-fn start_log(level: LogLevel) {
-    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    tracing_subscriber::fmt()
-        .with_max_level(level_filter(level))
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal() && !no_color)
-        .with_target(false)
-        .log_internal_errors(false)
-        .init();
-}
-
-fn level_filter(level: LogLevel) -> LevelFilter {
-    match level {
-        LogLevel::Off => LevelFilter::OFF,
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    }
+fn serve(config: &Config, socket: Option<UdpSocket>) -> io::Result<()> {
+    let log = Log::start(config.log, config.log_format);
+    let done = run_relay(config, socket).map_err(io::Error::other);
+    log.end();
+    done
 }
 
 /// Runs the relay until a signal or the console ends it.
-fn run_relay(config: &Config) -> Result<(), ServerError> {
-    let mut server = Server::bind(config)?;
+fn run_relay(config: &Config, socket: Option<UdpSocket>) -> Result<(), ServerError> {
+    let mut server = start(config, socket)?;
     for warning in server.warnings() {
         tracing::warn!("{warning}");
     }
+    let manager = Manager::from_env();
+    // Before it is told that it listens: whoever reads that may stop it.
+    signals::watch(server.handle(), manager.clone());
     print_line(format_args!("listening on {}", server.local_addr()));
     tracing::info!(plain = %config.limits.plain, peers_max = config.limits.peers_max, "started");
-    signals::watch(server.handle());
     let (observer, notices) = mpsc::sync_channel(NOTICES_MAX);
     server.observe(observer);
     let printer = console::print_notices(notices);
     if config.limits.console {
         console::read_commands(server.handle(), server.directory());
     }
+    if let Some(every) = manager.alive_every() {
+        let manager = manager.clone();
+        server.beat_every(every, move || manager.alive());
+    }
+    manager.ready();
     let report = server.run()?;
     // The server is gone, and with it the observer: the printer has an end.
     let _ = printer.join();
     print_line(format_args!("{report:#}"));
     Ok(())
+}
+
+fn start(config: &Config, socket: Option<UdpSocket>) -> Result<Server, ServerError> {
+    let Some(socket) = socket else { return Server::bind(config) };
+    tracing::info!("the socket was handed over: its address counts, whatever `bind` says");
+    Server::adopt(config, socket)
 }

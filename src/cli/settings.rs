@@ -6,9 +6,9 @@ use super::values::{Bind, Count, Size, Span, Switch, text};
 use clap::{Args, CommandFactory};
 use outcry::config::{
     AccessKey, BIND_DEFAULT, BUFFER_BYTES_LARGEST, BUFFER_BYTES_SMALLEST, Config, IDLE_MS_SMALLEST, Io, Lang, Limits,
-    LogLevel, PEERS_MAX_LARGEST, PlainPolicy, RATE_PER_S_LARGEST, RING_BYTES_MAX_DEFAULT, RING_BYTES_SMALLEST,
-    RING_MESSAGES_SMALLEST, ROOMS_MAX_LARGEST, ROOMS_PER_SESSION_MAX, SESSIONS_MAX_LARGEST, STATS_EVERY_MS_SMALLEST,
-    TIME_MS_LARGEST,
+    LogFormat, LogLevel, PEERS_MAX_LARGEST, PlainPolicy, RATE_PER_S_LARGEST, RING_BYTES_MAX_DEFAULT,
+    RING_BYTES_SMALLEST, RING_MESSAGES_SMALLEST, ROOMS_MAX_LARGEST, ROOMS_PER_SESSION_MAX, SESSIONS_MAX_LARGEST,
+    STATS_EVERY_MS_SMALLEST, TIME_MS_LARGEST,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -178,10 +178,15 @@ pub(super) struct Settings {
     #[serde(with = "text")]
     pub(super) stats: Option<Every>,
 
-    /// What to log, on stderr [default: info]
+    /// What to log, on stderr; info: start, stop, who joins and leaves, and why [default: info]
     #[arg(long, value_name = "off|error|warn|info|debug|trace", help_heading = "Output")]
     #[serde(with = "text")]
     pub(super) log: Option<LogLevel>,
+
+    /// Form of the log: lines for people, or a JSON object a line [default: human]
+    #[arg(long, value_name = "human|json", help_heading = "Output")]
+    #[serde(with = "text")]
+    pub(super) log_format: Option<LogFormat>,
 
     /// Run the operator's console: print what is said, read lines and commands [default: off]
     #[arg(long, value_name = "on|off", num_args = 0..=1, require_equals = true, default_missing_value = "on")]
@@ -212,10 +217,16 @@ pub(super) enum SettingsError {
     Wrong { path: PathBuf, source: toml::de::Error },
 }
 
-/// The configuration: flags win over the file, the file over the defaults.
-pub(super) fn resolve(flags: Settings, file: Option<&Path>) -> Result<Config, SettingsError> {
+/// The configuration: flags win over the file, the file over the defaults, and
+/// the address of a socket that was handed over over all of them.
+pub(super) fn resolve(
+    flags: Settings,
+    file: Option<&Path>,
+    handed_over: Option<SocketAddr>,
+) -> Result<Config, SettingsError> {
     let file = file.map_or(Ok(Settings::default()), Settings::read)?;
-    flags.or(file).config()
+    let settings = flags.or(file);
+    Settings { bind: handed_over.map(Bind).or(settings.bind), ..settings }.config()
 }
 
 impl Settings {
@@ -246,6 +257,7 @@ impl Settings {
             io: self.io.or(other.io),
             stats: self.stats.or(other.stats),
             log: self.log.or(other.log),
+            log_format: self.log_format.or(other.log_format),
             console: self.console.or(other.console),
             access_key_file: self.access_key_file.or(other.access_key_file),
             plain_without_key: self.plain_without_key.or(other.plain_without_key),
@@ -278,6 +290,7 @@ impl Settings {
             sndbuf_bytes: self.sndbuf.map_or(defaults.sndbuf_bytes, |size| size.0),
             stats_every_ms: self.stats.map_or(defaults.stats_every_ms, |span| span.0),
             log: self.log.unwrap_or(defaults.log),
+            log_format: self.log_format.unwrap_or(defaults.log_format),
             access_key_file: self.access_key_file,
             limits: defaults.limits,
         })
@@ -367,6 +380,7 @@ impl From<&Config> for Settings {
             io: Some(config.io),
             stats: Some(Span(config.stats_every_ms)),
             log: Some(config.log),
+            log_format: Some(config.log_format),
             console: Some(Switch(limits.console)),
             access_key_file: config.access_key_file.clone(),
             plain_without_key: Some(Switch(limits.access_key.is_some() && limits.plain != PlainPolicy::Off)),

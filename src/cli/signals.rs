@@ -1,15 +1,16 @@
 //! Owns what a signal does to a running relay: the first one makes it tell its
 //! members and end, a second one ends the process at once.
 
+use super::service::Manager;
 use outcry::server::Handle;
 
 /// The exit code of a process that a second signal ended: 128 + SIGINT.
 #[cfg(unix)]
 const EXIT_SIGNAL: i32 = 130;
 
-/// Watches for SIGINT and SIGTERM from a thread of its own.
+/// Watches for SIGINT and SIGTERM, of which the service manager hears, too, from a thread of its own.
 #[cfg(unix)]
-pub(super) fn watch(relay: Handle) {
+pub(super) fn watch(relay: Handle, manager: Manager) {
     use signal_hook::consts::{SIGINT, SIGTERM};
     use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
@@ -25,7 +26,12 @@ pub(super) fn watch(relay: Handle) {
     }
     match signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) {
         Ok(mut signals) => {
-            std::thread::spawn(move || signals.forever().take(1).for_each(|_| relay.shut_down()));
+            std::thread::spawn(move || {
+                signals.forever().take(1).for_each(|_| {
+                    manager.stopping();
+                    relay.shut_down();
+                });
+            });
         }
         Err(error) => tracing::warn!(%error, "signals will end the relay without telling its members"),
     }
@@ -33,4 +39,4 @@ pub(super) fn watch(relay: Handle) {
 
 /// There is nothing to watch: the system ends the process.
 #[cfg(not(unix))]
-pub(super) fn watch(_relay: Handle) {}
+pub(super) fn watch(_relay: Handle, _manager: Manager) {}

@@ -5,7 +5,7 @@ use super::SocketOptions;
 use super::sys::addr::{Family, canonical};
 use socket2::{Domain, Protocol, Type};
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 /// Why no socket could be opened, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -171,6 +171,27 @@ pub(super) fn open(addr: SocketAddr, options: &SocketOptions, linux: bool) -> Re
     Ok((socket.into(), buffers))
 }
 
+/// Takes over a bound socket: the same as [`open`], but a buffer that somebody
+/// with more privilege made larger stays so.
+pub(super) fn adopt(
+    socket: UdpSocket,
+    options: &SocketOptions,
+    linux: bool,
+) -> Result<(UdpSocket, Buffers), BindError> {
+    let addr = socket.local_addr().map_err(|source| BindError::Other { addr: UNKNOWN, source })?;
+    let other = |source| BindError::new(canonical(addr), source);
+    socket.set_nonblocking(true).map_err(other)?;
+    let socket = socket2::Socket::from(socket);
+    if linux {
+        prepare(&socket, addr)?;
+    }
+    let buffers = grow_buffers(&socket, Domain::for_address(addr), options).map_err(other)?;
+    Ok((socket.into(), buffers))
+}
+
+/// What a socket is called that does not know its address.
+pub(super) const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
 #[cfg(target_os = "linux")]
 fn prepare(socket: &socket2::Socket, addr: SocketAddr) -> Result<(), BindError> {
     super::sys::linux::prepare(socket, Family::of(&addr), addr.ip().is_unspecified())
@@ -195,6 +216,24 @@ fn size_buffers(socket: &socket2::Socket, options: &SocketOptions) -> io::Result
     Ok(Buffers {
         rcv: Buffer { asked_bytes: options.rcvbuf_bytes, obtained_bytes: net(socket.recv_buffer_size()?) },
         snd: Buffer { asked_bytes: options.sndbuf_bytes, obtained_bytes: net(socket.send_buffer_size()?) },
+    })
+}
+
+/// Asks only where asking makes a buffer larger, which a fresh socket finds out:
+/// without privilege it would shrink to the kernel's limit.
+fn grow_buffers(socket: &socket2::Socket, domain: Domain, options: &SocketOptions) -> io::Result<Buffers> {
+    let fresh = socket2::Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    let within_reach = size_buffers(&fresh, options)?;
+    let grows = |asked: usize, reach: Buffer, has: usize| if reach.obtained_bytes > net(has) { asked } else { 0 };
+    let asked = SocketOptions {
+        rcvbuf_bytes: grows(options.rcvbuf_bytes, within_reach.rcv, socket.recv_buffer_size()?),
+        sndbuf_bytes: grows(options.sndbuf_bytes, within_reach.snd, socket.send_buffer_size()?),
+        ..*options
+    };
+    let Buffers { rcv, snd } = size_buffers(socket, &asked)?;
+    Ok(Buffers {
+        rcv: Buffer { asked_bytes: options.rcvbuf_bytes, ..rcv },
+        snd: Buffer { asked_bytes: options.sndbuf_bytes, ..snd },
     })
 }
 
@@ -252,6 +291,17 @@ mod tests {
         assert!(message("[2001:db8::1]:5", io::ErrorKind::AddrNotAvailable).contains("or [::] for all"));
         assert!(message("[fe80::1]:5", io::ErrorKind::InvalidInput).contains("[fe80::1%2]:5"));
         assert!(message("0.0.0.0:5", io::ErrorKind::TimedOut).contains("cannot open"));
+    }
+
+    #[test]
+    fn a_socket_that_is_taken_over_keeps_its_larger_buffers() {
+        let asks = |bytes| SocketOptions { rcvbuf_bytes: bytes, sndbuf_bytes: bytes, ..SocketOptions::default() };
+        let (socket, large) = open("127.0.0.1:0".parse().unwrap(), &asks(100_000), false).unwrap();
+        let (socket, kept) = adopt(socket, &asks(50_000), false).unwrap();
+        assert_eq!(kept.rcv, Buffer { asked_bytes: 50_000, ..large.rcv });
+        let (_, grown) = adopt(socket, &asks(150_000), false).unwrap();
+        assert!(grown.rcv.obtained_bytes > kept.rcv.obtained_bytes, "{grown:?}");
+        assert!(grown.snd.obtained_bytes > kept.snd.obtained_bytes, "{grown:?}");
     }
 
     #[cfg(unix)]

@@ -14,7 +14,13 @@ mod bind;
 mod egress;
 mod errno;
 mod gso;
+#[cfg(unix)]
+mod inherit;
 mod kernel;
+#[cfg(target_os = "linux")]
+pub mod probe;
+#[cfg(target_os = "linux")]
+pub mod route;
 mod socket;
 mod sys;
 #[cfg(test)]
@@ -23,6 +29,8 @@ mod unreachable;
 
 pub use bind::{BindError, Buffer, Buffers};
 pub use egress::Flushed;
+#[cfg(unix)]
+pub use inherit::{InheritError, inherited_socket};
 pub use socket::{Io, Received, Socket, SocketOptions};
 #[cfg(target_os = "linux")]
 pub use sys::prebuilt::Prebuilt;

@@ -83,6 +83,20 @@ impl Socket {
     pub fn bind(addr: SocketAddr, options: &SocketOptions) -> Result<Self, BindError> {
         let linux = cfg!(target_os = "linux") && options.io == Io::Auto;
         let (socket, buffers) = bind::open(addr, options, linux)?;
+        Self::opened(addr, socket, buffers, linux)
+    }
+
+    /// Takes over a bound socket, with the datagrams that wait in it.
+    ///
+    /// # Errors
+    /// The kernel lacks a feature; the message says what to do.
+    pub fn adopt(socket: std::net::UdpSocket, options: &SocketOptions) -> Result<Self, BindError> {
+        let linux = cfg!(target_os = "linux") && options.io == Io::Auto;
+        let (socket, buffers) = bind::adopt(socket, options, linux)?;
+        Self::opened(bind::UNKNOWN, socket, buffers, linux)
+    }
+
+    fn opened(addr: SocketAddr, socket: std::net::UdpSocket, buffers: Buffers, linux: bool) -> Result<Self, BindError> {
         let local_addr = socket.local_addr().map_err(|source| BindError::Other { addr, source })?;
         let backend = Backend::new(UdpSocket::from_std(socket), local_addr, linux);
         let egress = Egress::new(backend.sends_trains());
@@ -147,6 +161,16 @@ impl Socket {
     /// [`SendDrop::Blocked`](crate::batch::SendDrop::Blocked).
     pub fn abandon(&mut self, outbox: &mut Outbox, rosters: &dyn Rosters, tally: &mut SendTally) {
         self.egress.abandon(outbox, rosters, tally);
+    }
+
+    /// Leaves the socket without errors. Who shares it may wait at it once we are
+    /// gone, and would take what ICMP says about our members for the socket's end.
+    pub fn release(&mut self) {
+        #[cfg(target_os = "linux")]
+        if let Backend::Linux(linux) = &self.backend {
+            linux::forget_errors(linux.socket());
+        }
+        let _ = self.backend.socket_mut().take_error();
     }
 
     /// Reads the error queue; [`next_unreachable`](Self::next_unreachable)

@@ -7,10 +7,14 @@
 
 mod clock;
 mod handle;
+mod pulse;
 mod report;
 
 pub use handle::{Handle, Notice};
 pub use report::Report;
+
+#[cfg(unix)]
+pub use crate::net::{InheritError, inherited_socket};
 
 use crate::Time;
 use crate::batch::{Inbox, Outbox, SendTally};
@@ -18,15 +22,19 @@ use crate::config::{self, Config};
 use crate::directory::Directory;
 use crate::metrics::{Histograms, LeaveReason};
 use crate::net::{BindError, Flushed, Io, Received, Socket, SocketOptions};
-use crate::relay::{Event, Outcome, Relay};
+use crate::relay::{Ban, Command, Event, Outcome, Relay};
 use clock::Clock;
 use handle::{Request, Requests};
 use mio::{Events, Poll, Token};
+use pulse::Pulse;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
+
+/// The log's target for who came and went: address, name, reason.
+pub const AUDIT: &str = "audit";
 
 const SOCKET: Token = Token(0);
 const REQUESTS: Token = Token(1);
@@ -91,6 +99,7 @@ pub struct Server {
     turn_began: Time,
     stats_every: Duration,
     stats_due: Option<Time>,
+    pulse: Option<Pulse>,
     /// Whether timers went before the datagrams in this turn; they alternate.
     timers_first: bool,
     stopping: bool,
@@ -106,6 +115,15 @@ impl Server {
     /// The address cannot be bound, or the system gives no random numbers.
     pub fn bind(config: &Config) -> Result<Self, ServerError> {
         let socket = Socket::bind(config.bind, &socket_options(config))?;
+        Self::with_socket(config, socket)
+    }
+
+    /// The same on a socket that is already bound; `config.bind` should be its address.
+    ///
+    /// # Errors
+    /// The kernel lacks a feature, or the system gives no random numbers.
+    pub fn adopt(config: &Config, socket: UdpSocket) -> Result<Self, ServerError> {
+        let socket = Socket::adopt(socket, &socket_options(config))?;
         Self::with_socket(config, socket)
     }
 
@@ -133,6 +151,7 @@ impl Server {
             turn_began: clock.now(),
             stats_every,
             stats_due: (!stats_every.is_zero()).then(|| clock.now() + stats_every),
+            pulse: None,
             timers_first: false,
             stopping: false,
             broken: None,
@@ -172,6 +191,12 @@ impl Server {
         self.observer = Some(observer);
     }
 
+    /// Makes the loop call `beat` this often, from its turns: a loop that is
+    /// stuck calls it no more. It must not wait.
+    pub fn beat_every(&mut self, every: Duration, beat: impl FnMut() + Send + 'static) {
+        self.pulse = Some(Pulse::new(every, self.clock.now(), beat));
+    }
+
     /// Runs until it is told to stop; the members are told, too.
     ///
     /// # Errors
@@ -180,6 +205,7 @@ impl Server {
         while !self.stopping || self.is_blocked() {
             self.turn(None)?;
         }
+        self.socket.release();
         Ok(self.report())
     }
 
@@ -212,6 +238,9 @@ impl Server {
     /// Waiting for the socket failed.
     pub fn turn(&mut self, wait: Option<Duration>) -> Result<(), ServerError> {
         self.wait(wait)?;
+        if let Some(pulse) = &mut self.pulse {
+            pulse.turn(self.clock.now());
+        }
         if self.errors {
             self.errors = false;
             self.socket.drain_errors();
@@ -272,7 +301,10 @@ impl Server {
     fn next_deadline(&self) -> Option<Time> {
         match self.blocked_until {
             Some(until) => Some(until),
-            None => self.relay.next_deadline().into_iter().chain(self.stats_due).min(),
+            None => {
+                let pulse_due = self.pulse.as_ref().map(Pulse::due);
+                self.relay.next_deadline().into_iter().chain(self.stats_due).chain(pulse_due).min()
+            }
         }
     }
 
@@ -284,6 +316,9 @@ impl Server {
                     let now = self.clock.now();
                     let outcome = self.relay.handle_command(now, command, &mut self.outbox);
                     self.stopping |= outcome == Outcome::ShutDown;
+                    if matches!(outcome, Outcome::ShutDown | Outcome::Draining) {
+                        self.requests.set_unready();
+                    }
                     self.end_turn(now);
                     while self.stopping && !self.is_blocked() && self.relay.shut_some_sessions(&mut self.outbox) {
                         self.end_turn(now);
@@ -293,8 +328,34 @@ impl Server {
                     _ = answer.try_send(outcome);
                 }
                 Request::Report(answer) => _ = answer.try_send(self.report()),
+                Request::Rooms(place, answer) => {
+                    _ = answer.try_send(self.relay.room_views(place, config::ROOMS_PER_VIEW));
+                }
+                Request::Reconfigure(config, answer) => _ = answer.try_send(self.reconfigure(*config)),
             }
         }
+    }
+
+    fn reconfigure(&mut self, config: Config) -> Outcome {
+        let now = self.clock.now();
+        self.stats_every = Duration::from_millis(config.stats_every_ms);
+        self.stats_due = (!self.stats_every.is_zero()).then(|| now + self.stats_every);
+        self.relay.handle_command(now, Command::Reconfigure(Box::new(config.limits)), &mut self.outbox)
+    }
+
+    /// Lets plain members in that were here before: their addresses and names.
+    /// To be called before the first turn. Returns how many came.
+    pub fn restore<'n>(&mut self, members: impl IntoIterator<Item = (SocketAddr, &'n str)>) -> usize {
+        let now = self.clock.now();
+        let restored = members.into_iter().filter(|(remote, name)| self.relay.restore(now, *remote, name)).count();
+        self.apply_events();
+        restored
+    }
+
+    /// Sets a ban before the first turn. Returns whether there was room for it.
+    pub fn ban(&mut self, ban: Ban) -> bool {
+        let now = self.clock.now();
+        self.relay.handle_command(now, Command::Ban(ban), &mut self.outbox) == Outcome::Banned
     }
 
     fn handle_unreachables(&mut self) {
@@ -446,20 +507,27 @@ impl Server {
 
     fn apply(&mut self, event: Event) {
         match event {
-            Event::Joined { remote, name, unix_s } => {
-                tracing::debug!(%remote, %name, "joined");
-                self.directory.insert(remote, name, unix_s);
+            Event::Joined { remote, name, unix_s, native } => {
+                tracing::info!(target: AUDIT, %remote, name = &*name, "joined");
+                self.directory.insert(remote, name, native, unix_s);
+            }
+            Event::Restored { remote, name, unix_s } => {
+                tracing::info!(target: AUDIT, %remote, name = &*name, "here again, as before the start");
+                self.directory.insert(remote, name, false, unix_s);
             }
             Event::Left { remote, name, reason } => {
-                self.directory.remove(remote);
+                // Those who stay to the end are in the directory after it: a restart may want them.
+                if reason != LeaveReason::Shutdown {
+                    self.directory.remove(remote);
+                }
                 log_leave(remote, &name, reason);
             }
             Event::Moved { from, to } => {
-                tracing::debug!(%from, %to, "moved to another address");
+                tracing::info!(target: AUDIT, %from, %to, "moved to another address");
                 self.directory.rekey(from, to);
             }
             Event::Renamed { remote, name } => {
-                tracing::debug!(%remote, %name, "renamed");
+                tracing::info!(target: AUDIT, %remote, name = &*name, "renamed");
                 self.directory.rename(remote, name);
             }
             Event::Heard { remote, text } => self.tell(Notice::Heard { remote, text }),
@@ -476,13 +544,15 @@ impl Server {
 }
 
 fn log_leave(remote: SocketAddr, name: &str, reason: LeaveReason) {
+    let why = reason.name();
     match reason {
         LeaveReason::Mirror => tracing::warn!(
-            %remote, %name,
+            target: AUDIT, %remote, name, reason = why,
             "quarantined for 60 s: it sends back what others say (--mirror-guard off turns this off)"
         ),
-        LeaveReason::Kicked => tracing::info!(%remote, %name, "kicked, refused for 60 s"),
-        _ => tracing::debug!(%remote, %name, reason = reason.name(), "left"),
+        LeaveReason::Banned => tracing::info!(target: AUDIT, %remote, name, reason = why, "removed by a ban"),
+        LeaveReason::Kicked => tracing::info!(target: AUDIT, %remote, name, reason = why, "kicked, refused for 60 s"),
+        _ => tracing::info!(target: AUDIT, %remote, name, reason = why, "left"),
     }
 }
 
@@ -507,7 +577,6 @@ fn socket_options(config: &Config) -> SocketOptions {
 mod tests {
     use super::*;
     use crate::metrics::LeaveReason;
-    use std::net::UdpSocket;
     use std::sync::mpsc;
     use std::thread;
 
@@ -580,6 +649,26 @@ mod tests {
         assert!(!server.is_idle(), "the rest is not forgotten");
         settle(&mut server);
         assert!(server.report().counters.relayed > relayed);
+    }
+
+    #[test]
+    fn an_idle_loop_wakes_for_its_pulse() {
+        let mut server = server(|_| {});
+        let (beats, heard) = mpsc::channel();
+        server.beat_every(MOMENT, move || beats.send(()).unwrap());
+        while heard.try_recv().is_err() {
+            server.turn(None).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_socket_that_is_taken_over_brings_what_waits_in_it() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let addr = socket.local_addr().unwrap();
+        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"alice", addr).unwrap();
+        let mut server = Server::adopt(&Config::for_bind(addr), socket).unwrap();
+        settle(&mut server);
+        assert_eq!((server.local_addr(), server.relay.members()), (addr, 1));
     }
 
     #[test]

@@ -152,6 +152,13 @@ impl Running {
         running
     }
 
+    /// Its standard streams are as `command` has them: an output that is a pipe, and an input that is not.
+    pub fn start_with(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let (output, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        Self { stdin: None, out: Lines::of(output), err: Lines::of(err), child }
+    }
+
     /// Its output is only read as far as the test does so.
     pub fn start_unread(command: &mut Command) -> (Self, ChildStdout) {
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -274,10 +281,10 @@ impl Serve {
         Self { addr: listening_on(&String::from_utf8_lossy(&line)), process }
     }
 
-    /// Waits until its log (with `--log debug`) says that a member joined or left.
+    /// Waits until its log says that a member joined or left.
     #[track_caller]
     pub fn logs(&self, event: &str, name: &str) {
-        let name = format!("name={name}");
+        let name = format!("name={name:?}");
         while !self.process.err.until(event).contains(&name) {}
     }
 

@@ -2,13 +2,18 @@
 
 use crate::benchmark::{Benchmark, Progress};
 use crate::child::Relay;
-use crate::members::{Protocol, Sockets};
+use crate::lossy::Flaws;
+use crate::members::{Options, Protocol, Sockets, Venue};
 use crate::plan::{Arrival, Sizes, Workload};
 use crate::report::Slo;
 use crate::scenario::{Scenario, Script};
+use crate::trace::Trace;
 use crate::units::{parse_bytes, parse_count, parse_duration, parse_scaled};
 use clap::Args;
+use outcry::client::AccessKey;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Args, Clone, Debug)]
@@ -18,7 +23,8 @@ pub(super) struct WorkloadArgs {
     #[arg(long, value_name = "ADDR")]
     target: Option<SocketAddr>,
 
-    /// What the server speaks; nats, redis and mqtt over TCP, a connection per member.
+    /// What the server speaks; plain and native over UDP, nats, redis and mqtt over TCP, a
+    /// connection per member.
     #[arg(long, value_enum, default_value = "plain")]
     protocol: Protocol,
 
@@ -103,9 +109,48 @@ pub(super) struct WorkloadArgs {
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     rcvbuf: Option<usize>,
 
+    /// Receive trains whole (UDP_GRO): cheaper for server and generator where the
+    /// server sends trains, so such results are labelled and compared with their like.
+    #[arg(long)]
+    gro: bool,
+
+    /// Native members are in this room; in several, it is how their names begin.
+    #[arg(long, value_name = "NAME", default_value = Venue::ROOM_DEFAULT)]
+    room: String,
+
+    /// Rooms that members are spread over evenly, for --scenario rooms.
+    #[arg(long, value_name = "R", default_value = "1", value_parser = parse_count)]
+    rooms: u32,
+
+    /// File with the access key of the server, for native members.
+    #[arg(long, value_name = "FILE")]
+    access_key_file: Option<PathBuf>,
+
+    /// Share of datagrams that a proxy on the way loses, each way, as 0.05. Such
+    /// results are labelled and compared with their like.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    loss: f64,
+
+    /// How many are lost in a row, on average.
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    loss_burst: f64,
+
+    /// Share of datagrams that the proxy delivers twice.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    duplicate: f64,
+
+    /// Share of datagrams that the proxy holds for 1 to 5 ms, so that others overtake them.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    reorder: f64,
+
     /// The server's process on this host: its CPU per copy and its memory are reported.
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
+
+    /// The server's OpenMetrics page (http only): losses are attributed by its
+    /// counters, read before and after measuring.
+    #[arg(long, value_name = "URL")]
+    server_metrics: Option<String>,
 
     /// What must hold, else exit 1: p99=2ms, last.p99=5ms, loss=0, loss=0.1%. Repeatable.
     #[arg(long, value_name = "BOUND")]
@@ -122,7 +167,7 @@ pub(super) struct Pace {
 
 impl WorkloadArgs {
     /// The benchmark that these flags ask for, at `pace`.
-    pub(super) fn benchmark(&self, pace: Pace) -> Result<Benchmark, String> {
+    pub(super) fn benchmark(&self, pace: Pace, trace: Option<Trace>) -> Result<Benchmark, String> {
         let script = Script {
             scenario: self.scenario,
             aside: (self.aside / 100.0).clamp(0.0, 1.0),
@@ -136,11 +181,11 @@ impl WorkloadArgs {
             members: self.clients,
             sockets: self.sockets,
             script,
-            workload: self.workload(pace)?,
+            size_text: if trace.is_some() { "as traced".into() } else { self.size.clone() },
+            workload: self.workload(pace, trace)?,
             in_flight: pace.in_flight,
             runs: self.runs,
             calibrate: !self.no_calibrate,
-            size_text: self.size.clone(),
             drain: self.drain,
             late: self.late,
             join_rate: self.join_rate.unwrap_or_else(|| script.join_rate()),
@@ -148,9 +193,12 @@ impl WorkloadArgs {
             tx_threads: self.tx_threads,
             rx_threads: self.rx_threads,
             pin: self.pin,
-            receive_buffer: self.rcvbuf,
+            venue: self.venue()?,
+            flaws: self.flaws(),
+            options: Options { receive_buffer: self.rcvbuf, gro: self.gro },
             // Known when the relay is started.
             server_pid: self.server_pid.or_else(|| self.target.is_none().then_some(0)),
+            server_metrics: self.server_metrics.clone(),
             slos: self.slo.clone(),
         };
         benchmark.validate()?;
@@ -166,10 +214,11 @@ impl WorkloadArgs {
         if self.target.is_some() {
             return Ok(None);
         }
-        if self.protocol != Protocol::Plain {
+        if !self.protocol.is_udp() {
             return Err(format!("--protocol {} needs --target: only outcry is started here", self.protocol));
         }
-        let relay = Relay::start(self.clients)?;
+        let key = self.access_key_file.iter().flat_map(|file| ["--access-key-file".into(), file.display().to_string()]);
+        let relay = Relay::start(self.clients, &key.collect::<Vec<String>>())?;
         for benchmark in benchmarks {
             benchmark.target = relay.address();
             benchmark.server_pid = Some(relay.pid());
@@ -178,11 +227,28 @@ impl WorkloadArgs {
         Ok(Some(relay))
     }
 
-    fn workload(&self, pace: Pace) -> Result<Workload, String> {
+    fn venue(&self) -> Result<Venue, String> {
+        let read =
+            |file: &PathBuf| std::fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display()));
+        let key = self.access_key_file.as_ref().map(read).transpose()?;
+        let access_key = key.map(|bytes| AccessKey::from_file(&bytes));
+        Ok(Venue { room: self.room.clone(), rooms: self.rooms, access_key })
+    }
+
+    fn flaws(&self) -> Option<Flaws> {
+        let asked = Flaws { loss: self.loss, burst: self.loss_burst, duplicate: self.duplicate, reorder: self.reorder };
+        (asked != Flaws::default()).then_some(asked)
+    }
+
+    fn workload(&self, pace: Pace, trace: Option<Trace>) -> Result<Workload, String> {
+        let senders = trace.as_ref().map_or(self.senders, Trace::senders);
+        if trace.is_some() && senders > self.clients {
+            return Err(format!("--trace names sender {}, and --clients are {}", senders - 1, self.clients));
+        }
         Ok(Workload {
-            rate: pace.rate,
-            senders: self.senders,
-            arrival: self.arrival,
+            rate: trace.as_ref().map_or(pace.rate, |trace| trace.rate(pace.duration)),
+            senders,
+            arrival: trace.map_or_else(|| self.arrival.clone(), |trace| Arrival::Trace(Arc::new(trace))),
             sizes: self.size.parse::<Sizes>()?,
             warmup: self.warmup,
             duration: pace.duration,

@@ -2,8 +2,9 @@
 
 use super::Output;
 use crate::measure::{self, Ceiling, Settings};
-use crate::members::{Protocol, Sockets, plain};
+use crate::members::{Options, Protocol, Sockets, Venue, plain};
 use crate::payload;
+use crate::rooms::Rooms;
 use crate::units::{parse_count, parse_duration, show_count, show_ns, show_scaled};
 use clap::Args;
 use std::time::Duration;
@@ -21,6 +22,10 @@ pub(super) struct CalibrateArgs {
     /// How members are made: auto, per-client or shared:K.
     #[arg(long, value_name = "KIND", default_value = "auto")]
     sockets: Sockets,
+
+    /// Receive trains whole (UDP_GRO).
+    #[arg(long)]
+    gro: bool,
 
     /// Bytes of a message.
     #[arg(long, default_value = "64", value_parser = parse_count)]
@@ -52,13 +57,14 @@ pub(super) fn run(args: &CalibrateArgs) -> Result<u8, String> {
     if args.clients == 0 || !(1..=64).contains(&args.rx_threads) || args.duration.is_zero() {
         return Err("--clients and --duration must be above 0, --rx-threads 1 to 64".into());
     }
-    if let Some(refused) = args.protocol.refuses(args.sockets, args.clients, args.rx_threads) {
+    if let Some(refused) = args.protocol.refuses(args.sockets, args.gro, args.clients, args.rx_threads) {
         return Err(refused);
     }
     let settings = Settings {
         run: 1,
         senders: 1,
         counted: args.clients,
+        rooms: Rooms::new(1, args.clients),
         reading: args.clients,
         disturbance: None,
         tx_threads: 0,
@@ -69,9 +75,10 @@ pub(super) fn run(args: &CalibrateArgs) -> Result<u8, String> {
         in_flight: None,
         drain_max: Duration::ZERO,
     };
+    let options = Options { receive_buffer: None, gro: args.gro };
     let found = measure::calibrate(
         args.protocol,
-        &|target| args.protocol.open(args.sockets, target, args.clients, &[], None),
+        &|target| args.protocol.open(args.sockets, target, args.clients, &[], options, &Venue::default()),
         args.size as u16,
         &settings,
         args.duration,
@@ -80,8 +87,10 @@ pub(super) fn run(args: &CalibrateArgs) -> Result<u8, String> {
         Output::Json => println!("{}", serde_json::to_string_pretty(&found).map_err(|error| error.to_string())?),
         Output::Quiet => {}
         Output::Csv => {
-            println!("train,copies_per_s,lost");
-            found.iter().for_each(|at| println!("{},{},{}", at.train, at.copies_per_second, at.lost));
+            println!("train,copies_per_s,lost,members");
+            found
+                .iter()
+                .for_each(|at| println!("{},{},{},\"{}\"", at.train, at.copies_per_second, at.lost, at.members_made));
         }
         Output::Text => found.iter().for_each(|ceiling| print(ceiling, args.clients)),
     }
@@ -96,9 +105,10 @@ fn print(ceiling: &Ceiling, clients: u32) {
     let wall = ceiling.threads.iter().map(|thread| thread.wall_ns).max().unwrap_or(0);
     let per_copy = cpu as f64 / (copies * wall as f64 / 1e9).max(1.0);
     println!(
-        "{how:<18} {} copies/s to {} sockets, {} of CPU to receive one, lost {}, busy: {}",
+        "{how:<18} {} copies/s to {} members ({}), {} of CPU to receive one, lost {}, busy: {}",
         show_scaled(copies),
         show_count(clients.into()),
+        ceiling.members_made,
         show_ns(per_copy),
         show_count(ceiling.lost),
         threads.collect::<Vec<_>>().join(", "),

@@ -4,6 +4,7 @@
 mod args;
 mod calibrate;
 mod compare;
+mod floor;
 mod progress;
 mod report;
 mod run;
@@ -34,6 +35,8 @@ enum Command {
     Search(Box<sweep::SearchArgs>),
     /// What this generator can receive on this machine, from a reflector that only sends.
     Calibrate(calibrate::CalibrateArgs),
+    /// What a copy costs the server beside the kernel's floor at the same addresses.
+    Floor(floor::FloorArgs),
     /// Print and draw a saved run again.
     Report(report::ReportArgs),
     /// Two saved runs, figure by figure.
@@ -61,6 +64,7 @@ pub fn main() -> u8 {
         Command::Sweep(args) => sweep::sweep(&args),
         Command::Search(args) => sweep::search(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Floor(args) => floor::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
     };
@@ -86,11 +90,12 @@ fn print(report: &Report, output: Output) -> Result<(), String> {
 
 /// The latency table, in ns; empty where a percentile is not supported.
 fn print_rows(report: &Report) {
-    println!("row,messages,samples,min_ns,p50_ns,p90_ns,p99_ns,p99.9_ns,max_ns");
+    println!("row,messages,samples,min_ns,p50_ns,p90_ns,p99_ns,p99.9_ns,max_ns,members");
     for row in &report.latency {
         let figures = std::iter::once(&row.min).chain(&row.quantiles).chain(std::iter::once(&row.max));
         let cells: Vec<String> = figures.map(|figure| figure.ns().map_or(String::new(), |ns| ns.to_string())).collect();
-        println!("\"{}\",{},{},{}", row.name, row.messages, row.samples, cells.join(","));
+        let made = &report.setup.members_made;
+        println!("\"{}\",{},{},{},\"{made}\"", row.name, row.messages, row.samples, cells.join(","));
     }
 }
 

@@ -6,9 +6,14 @@ use super::progress::{Shown, Style, interrupt_flag};
 use super::{Output, print};
 use crate::report::Files;
 use crate::stage;
+use crate::trace::Trace;
 use crate::units::{parse_count, parse_duration, parse_scaled};
 use clap::Args;
+use std::path::PathBuf;
 use std::time::Duration;
+
+/// What counts, if nothing else is said.
+const DURATION: Duration = Duration::from_secs(8);
 
 #[derive(Args)]
 pub(super) struct RunArgs {
@@ -23,9 +28,13 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "W", value_parser = parse_count, conflicts_with = "rate")]
     in_flight: Option<u32>,
 
-    /// What counts.
-    #[arg(long, value_name = "TIME", default_value = "8s", value_parser = parse_duration)]
-    duration: Duration,
+    /// Send what FILE says instead: lines of milliseconds,sender,bytes in order of time.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rate", "in_flight", "arrival", "size", "senders"])]
+    trace: Option<PathBuf>,
+
+    /// What counts; 8s, or the trace's length. Shorter than a trace, it cuts it.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    duration: Option<Duration>,
 
     /// How results are written.
     #[arg(short, long, value_enum, default_value = "text")]
@@ -42,10 +51,18 @@ pub(super) struct RunArgs {
     against: Against,
 }
 
+impl RunArgs {
+    fn duration(&self, trace: Option<&Trace>) -> Duration {
+        let most = trace.map_or(Duration::MAX, Trace::length);
+        self.duration.unwrap_or(if trace.is_some() { most } else { DURATION }).min(most)
+    }
+}
+
 /// Runs and prints; the exit code, or what was wrong.
 pub(super) fn run(args: &RunArgs) -> Result<u8, String> {
-    let pace = Pace { rate: args.rate, in_flight: args.in_flight, duration: args.duration };
-    let mut benchmark = args.workload.benchmark(pace)?;
+    let trace = args.trace.as_deref().map(Trace::read).transpose()?;
+    let pace = Pace { rate: args.rate, in_flight: args.in_flight, duration: args.duration(trace.as_ref()) };
+    let mut benchmark = args.workload.benchmark(pace, trace)?;
     let baseline = args.against.baseline()?;
     let interrupt = interrupt_flag()?;
     let mut shown = Shown::new(args.progress);

@@ -50,7 +50,8 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<u8, String> {
             .map(|depth| Pace { rate: 1.0, in_flight: Some(*depth), duration: args.duration })
             .collect(),
     };
-    let mut benchmarks = paces.iter().map(|pace| args.workload.benchmark(*pace)).collect::<Result<Vec<_>, _>>()?;
+    let mut benchmarks =
+        paces.iter().map(|pace| args.workload.benchmark(*pace, None)).collect::<Result<Vec<_>, _>>()?;
     let interrupt = interrupt_flag()?;
     let mut shown = Shown::new(args.progress);
     let _relay = args.workload.provide(&mut benchmarks, &mut shown)?;
@@ -71,7 +72,7 @@ fn print_curve(curve: &Curve, output: Output) -> Result<(), String> {
     match output {
         Output::Json => println!("{}", serde_json::to_string_pretty(curve).map_err(|error| error.to_string())?),
         Output::Csv => {
-            println!("rate,in_flight,sent_per_s,copies_per_s,loss,p50_ns,p99_ns,last_p50_ns,ns_per_copy,check");
+            println!("rate,in_flight,sent_per_s,copies_per_s,loss,p50_ns,p99_ns,last_p50_ns,ns_per_copy,check,members");
             curve.points.iter().for_each(csv_line);
         }
         Output::Quiet => {}
@@ -88,7 +89,7 @@ fn print_curve(curve: &Curve, output: Output) -> Result<(), String> {
 fn csv_line(point: &Point) {
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
     println!(
-        "{},{},{},{},{},{},{},{},{},{:?}",
+        "{},{},{},{},{},{},{},{},{},{:?},\"{}\"",
         number(point.rate),
         number(point.in_flight.map(f64::from)),
         point.sent_per_second,
@@ -98,11 +99,15 @@ fn csv_line(point: &Point) {
         number(point.p99.ns()),
         number(point.last_p50.ns()),
         number(point.ns_per_copy),
-        point.state
+        point.state,
+        point.members_made,
     );
 }
 
 fn print_points(points: &[Point], ceiling: Option<f64>) {
+    if let Some(point) = points.first() {
+        println!("members: {}", point.members_made);
+    }
     println!(
         "{:>12}{:>10}{:>10}{:>12}{:>10}{:>10}{:>10}{:>10}{:>12}  check",
         "asked", "sent/s", "copies/s", "loss", "p50", "p99", "last p50", "last p99", "CPU/copy"
@@ -163,7 +168,7 @@ pub(super) struct SearchArgs {
 /// Doubles until a trial fails, then halves the interval.
 pub(super) fn search(args: &SearchArgs) -> Result<u8, String> {
     let pace = Pace { rate: args.from, in_flight: None, duration: args.duration };
-    let mut benchmark = args.workload.benchmark(pace)?;
+    let mut benchmark = args.workload.benchmark(pace, None)?;
     if benchmark.slos.is_empty() {
         benchmark.slos.push("loss=0".parse()?);
     }
@@ -178,7 +183,7 @@ pub(super) fn search(args: &SearchArgs) -> Result<u8, String> {
     match args.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&found).map_err(|error| error.to_string())?),
         Output::Csv => {
-            println!("rate,in_flight,sent_per_s,copies_per_s,loss,p50_ns,p99_ns,last_p50_ns,ns_per_copy,check");
+            println!("rate,in_flight,sent_per_s,copies_per_s,loss,p50_ns,p99_ns,last_p50_ns,ns_per_copy,check,members");
             found.trials.iter().chain(&found.below).for_each(csv_line);
         }
         Output::Quiet => {}

@@ -42,6 +42,20 @@ pub fn usage() -> Usage {
     Usage { cpu_ns, waiting_ns: schedstat("/proc/thread-self/schedstat").map_or(0, |(_, waiting)| waiting) }
 }
 
+/// What each of this process's threads has used whose name begins with
+/// `prefix`, in an order that stays.
+pub fn named(prefix: &str) -> Vec<Usage> {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let mut paths: Vec<_> = tasks.map(|task| task.path()).collect();
+    paths.sort();
+    let is_named = |path: &std::path::PathBuf| {
+        std::fs::read_to_string(path.join("comm")).is_ok_and(|name| name.starts_with(prefix))
+    };
+    let usage = |path: std::path::PathBuf| schedstat(path.join("schedstat").to_str()?);
+    let used = paths.into_iter().filter(is_named).filter_map(usage);
+    used.map(|(cpu_ns, waiting_ns)| Usage { cpu_ns, waiting_ns }).collect()
+}
+
 /// Time on a core and time waiting for one, from a schedstat file (proc_pid_schedstat(5)).
 pub(super) fn schedstat(path: &str) -> Option<(u64, u64)> {
     let text = std::fs::read_to_string(path).ok()?;

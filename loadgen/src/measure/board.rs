@@ -1,6 +1,7 @@
 //! What the threads of one measurement share: counters and two flags. Atomics
 //! only; nothing here waits.
 
+use crate::members::Taken;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::thread::Thread;
@@ -12,7 +13,10 @@ pub struct Board {
     expected: u32,
     sent: AtomicU64,
     received: AtomicU64,
+    datagrams: AtomicU64,
     distinct: AtomicU64,
+    /// The latest that a message went out since somebody asked, in ns.
+    lag: AtomicU64,
     /// The sending thread that waits for complete messages, in closed loop.
     waiting: OnceLock<Thread>,
     stop_sending: AtomicBool,
@@ -28,7 +32,9 @@ impl Board {
             expected,
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
+            datagrams: AtomicU64::new(0),
             distinct: AtomicU64::new(0),
+            lag: AtomicU64::new(0),
             waiting: OnceLock::new(),
             stop_sending: AtomicBool::new(false),
             sending_over: AtomicBool::new(false),
@@ -72,21 +78,39 @@ impl Board {
         self.sent.fetch_add(1, Relaxed);
     }
 
+    /// Takes note of how late a message goes out.
+    pub fn note_lag(&self, ns: u64) {
+        self.lag.fetch_max(ns, Relaxed);
+    }
+
+    /// The latest of all messages since the last call, in ns.
+    pub fn take_lag(&self) -> u64 {
+        self.lag.swap(0, Relaxed)
+    }
+
     /// Messages sent, warm-up included.
     pub fn sent(&self) -> u64 {
         self.sent.load(Relaxed)
     }
 
-    /// Counts what a receiving thread took: datagrams of any kind, and the
+    /// Counts what a receiving thread took: messages of any kind, and the
     /// distinct copies of this run's messages among them.
-    pub fn count_received(&self, datagrams: u64, distinct: u64) {
-        self.received.fetch_add(datagrams, Relaxed);
+    pub fn count_received(&self, taken: Taken, distinct: u64) {
+        self.received.fetch_add(taken.messages, Relaxed);
+        self.datagrams.fetch_add(taken.datagrams, Relaxed);
         self.distinct.fetch_add(distinct, Relaxed);
     }
 
-    /// Datagrams taken by all receiving threads.
+    /// Messages taken by all receiving threads.
     pub fn received(&self) -> u64 {
         self.received.load(Relaxed)
+    }
+
+    /// How many of them the kernel handed over at once, on average: 1 without
+    /// UDP_GRO. A dropped train is one drop to the kernel, and so many copies.
+    pub fn messages_per_datagram(&self) -> f64 {
+        let datagrams = self.datagrams.load(Relaxed);
+        if datagrams == 0 { 1.0 } else { self.received() as f64 / datagrams as f64 }
     }
 
     /// Distinct copies taken, those of the warm-up included.

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::members::{Protocol, plain};
 use crate::payload::{self, Phase, Stamp};
 use crate::plan::Plan;
+use crate::rooms::Rooms;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ const COPIES_PER_SECOND_MAX: f64 = 20e6;
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ceiling {
+    /// How members were made.
+    pub members_made: String,
     /// Copies per second received.
     pub copies_per_second: f64,
     /// Messages in one datagram train; 1: a datagram each.
@@ -60,6 +63,7 @@ fn reflect(
     let settings = Settings {
         senders: 1,
         counted: members,
+        rooms: Rooms::new(1, members),
         reading: members,
         reflected: true,
         in_flight: None,
@@ -92,6 +96,7 @@ fn reflect(
         board.stop_receiving();
         let joined: Vec<_> = receivers.into_iter().map(super::join).collect::<Result<_, _>>()?;
         Ok(Ceiling {
+            members_made: transport.label(),
             copies_per_second: received as f64 / elapsed,
             train,
             lost: sent?.saturating_sub(joined.iter().map(|thread| thread.integrity.delivered).sum()),

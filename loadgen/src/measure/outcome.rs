@@ -2,7 +2,7 @@
 
 use super::rx::Received;
 use super::tx::Sent;
-use super::{Board, Collector, Integrity, Latency, Positions, Second, Settings};
+use super::{Board, Collector, Integrity, Latency, Positions, Second, Settings, sender_member};
 use crate::plan::{Plan, Slot};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -44,6 +44,28 @@ pub struct ClientTail {
     pub p99_ns: u64,
 }
 
+/// What became of one room's messages.
+#[derive(Clone, Debug, Default)]
+pub struct RoomCounts {
+    /// Messages that the kernel took.
+    pub sent: u64,
+    /// Messages that everybody in the room got.
+    pub complete: u64,
+    /// Distinct copies that came.
+    pub delivered: u64,
+    /// Of the last copy, one value a message that came at all.
+    pub last_receiver: Latency,
+}
+
+impl RoomCounts {
+    fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.complete += other.complete;
+        self.delivered += other.delivered;
+        self.last_receiver.add(&other.last_receiver);
+    }
+}
+
 /// What one run measured. Messages are those of the measure phase.
 #[derive(Clone, Debug)]
 pub struct Measurement {
@@ -69,6 +91,10 @@ pub struct Measurement {
     pub delivering_ns: u64,
     /// Distinct copies delivered, those of the warm-up included.
     pub copies_with_warmup: u64,
+    /// Messages that the kernel took, those of the warm-up included.
+    pub sent_with_warmup: u64,
+    /// Messages that the kernel handed over at once, on average; 1 without UDP_GRO.
+    pub messages_per_datagram: f64,
     /// Messages went out as others were complete, not at planned times.
     pub closed: bool,
     /// Whether it was interrupted.
@@ -85,6 +111,8 @@ pub struct Measurement {
     pub lag: Latency,
     /// Position in the fan-out.
     pub positions: Positions,
+    /// Room by room, where there are several; else none.
+    pub rooms: Vec<RoomCounts>,
     /// Every client's tail, by member.
     pub clients: Vec<ClientTail>,
     /// Second by second.
@@ -107,6 +135,8 @@ impl Measurement {
         self.sending_ns += other.sending_ns;
         self.delivering_ns += other.delivering_ns;
         self.copies_with_warmup += other.copies_with_warmup;
+        self.sent_with_warmup += other.sent_with_warmup;
+        self.messages_per_datagram = self.messages_per_datagram.max(other.messages_per_datagram);
         self.interrupted |= other.interrupted;
         self.integrity.add(&other.integrity);
         self.delivery.add(&other.delivery);
@@ -114,6 +144,7 @@ impl Measurement {
         self.spread.add(&other.spread);
         self.lag.add(&other.lag);
         self.positions.add(&other.positions);
+        self.rooms.iter_mut().zip(&other.rooms).for_each(|(room, more)| room.add(more));
         for (client, more) in self.clients.iter_mut().zip(&other.clients) {
             client.copies += more.copies;
             client.p99_ns = client.p99_ns.max(more.p99_ns);
@@ -130,6 +161,11 @@ impl Measurement {
     /// Copies that did not come.
     pub fn lost(&self) -> u64 {
         self.expected.saturating_sub(self.integrity.delivered)
+    }
+
+    /// The copies in what the kernel counts as `drops`: to it a train is one.
+    pub fn copies_in(&self, drops: u64) -> u64 {
+        (drops as f64 * self.messages_per_datagram).round() as u64
     }
 
     /// Lost copies as a share of those expected.
@@ -182,6 +218,8 @@ pub(super) fn merge(
         sending_ns: sending.until_ns,
         delivering_ns: sending.until_ns.saturating_sub(plan.warmup_ns),
         copies_with_warmup: (0..plan.slots.len()).map(|index| u64::from(board.copies(index))).sum(),
+        sent_with_warmup: board.sent(),
+        messages_per_datagram: board.messages_per_datagram(),
         closed: settings.in_flight.is_some(),
         interrupted: sending.until_ns < plan.end_ns,
         integrity: Integrity::default(),
@@ -190,6 +228,7 @@ pub(super) fn merge(
         spread: Latency::default(),
         lag: sending.lag,
         positions: Positions::new(board.expected()),
+        rooms: rooms_of(settings),
         clients: Vec::new(),
         seconds: Vec::new(),
         threads: Vec::new(),
@@ -208,6 +247,7 @@ pub(super) fn merge(
         if sent {
             result.sent += 1;
             count_message(&mut result, board.copies(index), start + slot.at, times[index]);
+            count_in_room(&mut result, settings, slot, board.copies(index), start, times[index].1);
         }
     }
     result.seconds = collector.seconds;
@@ -258,6 +298,23 @@ fn count_message(result: &mut Measurement, copies: u32, planned: u64, (first, la
     result.complete += u64::from(copies >= result.receivers);
     result.last_receiver.record(last.saturating_sub(planned));
     result.spread.record(last.saturating_sub(first));
+}
+
+/// One for each room; a single one is told by the rest.
+fn rooms_of(settings: &Settings) -> Vec<RoomCounts> {
+    let rooms = settings.rooms.count();
+    vec![RoomCounts::default(); if rooms > 1 { rooms as usize } else { 0 }]
+}
+
+fn count_in_room(result: &mut Measurement, settings: &Settings, slot: &Slot, copies: u32, start: u64, last: u64) {
+    let room = settings.rooms.of(sender_member(slot.sender, settings.senders, settings.counted));
+    let Some(room) = result.rooms.get_mut(room as usize) else { return };
+    room.sent += 1;
+    room.delivered += u64::from(copies);
+    room.complete += u64::from(copies >= result.receivers);
+    if copies > 0 {
+        room.last_receiver.record(last.saturating_sub(start + slot.at));
+    }
 }
 
 fn add_thread(result: &mut Measurement, settings: &Settings, thread: Received) {

@@ -44,8 +44,8 @@ pub(super) fn run(job: &Job<'_>, port: Port) -> Result<Received, String> {
     let mut meter = Meter::new(job.start + job.plan.warmup_ns, job.start + job.plan.end_ns);
     while !job.board.receiving_stopped() {
         let before = recorder.distinct;
-        let datagrams = receiver.receive(WAIT, &mut recorder).map_err(|error| format!("cannot receive: {error}"))?;
-        job.board.count_received(datagrams, recorder.distinct - before);
+        let taken = receiver.receive(WAIT, &mut recorder).map_err(|error| format!("cannot receive: {error}"))?;
+        job.board.count_received(taken, recorder.distinct - before);
         let now = job.clock.now();
         recorder.tick(now);
         meter.look(now);

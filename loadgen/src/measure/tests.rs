@@ -3,11 +3,16 @@
 
 use super::recorder::Recorder;
 use super::rx::Received;
-use super::tx::Sent;
+use super::tx::{self, Sent};
 use super::{Board, Collector, Measurement, Settings, ThreadLoad, outcome};
-use crate::members::Sink;
+use crate::clock::Clock;
+use crate::members::{Options, Receiver, Sink, Sockets, Transport};
 use crate::payload::{self, Stamp};
 use crate::plan::{Arrival, Plan, Workload};
+use crate::rooms::Rooms;
+use outcry::net::Prebuilt;
+use std::net::UdpSocket;
+use std::sync::Arc;
 use std::time::Duration;
 
 const MEMBERS: u32 = 11;
@@ -24,6 +29,7 @@ fn settings() -> Settings {
         run: 9,
         senders: 1,
         counted: MEMBERS,
+        rooms: Rooms::new(1, MEMBERS),
         reading: MEMBERS,
         disturbance: None,
         tx_threads: 1,
@@ -132,4 +138,86 @@ fn a_server_that_falls_behind_is_not_credited_with_the_rate_offered() {
     let run = play(&plan, |_, planned, _| Some(planned * 2 + BASE_NS));
     assert_eq!((run.lost(), run.duration_ns), (0, 10_000_000_000));
     assert!(within(run.copies_per_second(), 500.0, 0.01), "{}", run.copies_per_second());
+}
+
+/// Members of each kind towards a socket that is there and says nothing.
+fn kinds() -> Vec<(UdpSocket, Arc<dyn Transport>)> {
+    let kinds = [
+        (Sockets::PerClient, false),
+        (Sockets::PerClient, true),
+        (Sockets::Shared(2), false),
+        (Sockets::Shared(2), true),
+    ];
+    let open = |(sockets, gro): (Sockets, bool)| {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let options = Options { receive_buffer: Some(1 << 20), gro };
+        let transport = sockets.open(server.local_addr().unwrap(), MEMBERS, options).unwrap();
+        (server, transport)
+    };
+    kinds.into_iter().map(open).collect()
+}
+
+#[test]
+fn sending_allocates_nothing_while_measuring() {
+    let plan = Plan::new(&Workload { senders: 4, ..workload(10_000.0, 1) }).unwrap();
+    let plan = Plan { slots: plan.slots[..500].to_vec(), ..plan };
+    for (server, transport) in kinds() {
+        let settings = Settings { senders: 4, ..settings() };
+        let (board, clock) = (Board::new(plan.slots.len(), MEMBERS - 1), Clock::start());
+        let (transport, start) = (&*transport, clock.now());
+        // As in a run, where members have joined: a thread's first send warms it up.
+        transport.join(0).unwrap();
+        let job = tx::Job { transport, plan: &plan, settings: &settings, board: &board, clock, start, thread: 0 };
+        let mut sending = tx::Sending::new(job);
+        let counted = allocation_counter::measure(|| sending.follow_plan());
+        assert_eq!((counted.count_total, board.sent()), (0, 500), "{}", transport.label());
+        assert_eq!((sending.sent.lag.count(), sending.sent.failed.len()), (500, 0));
+        drop(server);
+    }
+}
+
+/// Messages of a plan, one after the other, as a train holds them.
+fn train(plan: &Plan, from: usize) -> Vec<u8> {
+    let (mut bytes, mut message) = (Vec::new(), Vec::new());
+    for (index, slot) in plan.slots.iter().enumerate().skip(from).take(10) {
+        let (phase, run, index) = (plan.phase(index), settings().run, index as u32);
+        let stamp = Stamp { phase, run, sender: 0, seq: slot.seq, index, planned: slot.at };
+        payload::encode(&stamp, "u0", 64, &mut message);
+        bytes.extend_from_slice(&message);
+    }
+    bytes
+}
+
+fn take_all(receiver: &mut dyn Receiver, recorder: &mut Recorder<'_>, wanted: u64) {
+    let mut taken = 0;
+    while taken < wanted {
+        let more = receiver.receive(Duration::from_secs(1), recorder).unwrap().messages;
+        assert!(more > 0, "{taken} of {wanted}");
+        taken += more;
+        recorder.tick(taken);
+    }
+}
+
+#[test]
+fn receiving_over_udp_allocates_nothing_while_measuring() {
+    let plan = Plan::new(&workload(100.0, 1)).unwrap();
+    for (server, transport) in kinds() {
+        let settings = Settings { reflected: true, ..settings() };
+        let board = Board::new(plan.slots.len(), MEMBERS);
+        // An origin that far back that the first second never ends.
+        let mut collector = Collector::new(1, u64::MAX / 2, u64::MAX / 2 + plan.end_ns);
+        let mut recorder = Recorder::new(&board, &plan, &settings, 0, collector.port());
+        let mut receiver = transport.receiver(0, 1, MEMBERS, Clock::start()).unwrap();
+        let trains = (0..10).map(|ten| train(&plan, ten * 10));
+        let prebuilt = |train: Vec<u8>| Prebuilt::new(&server, &transport.addresses(), &train, Some(64)).unwrap();
+        let mut trains: Vec<_> = trains.map(prebuilt).collect();
+        let counted = allocation_counter::measure(|| {
+            for train in &mut trains {
+                let copies = train.send_all().unwrap();
+                take_all(&mut *receiver, &mut recorder, copies);
+            }
+        });
+        assert_eq!(counted.count_total, 0, "{}", transport.label());
+        assert_eq!(recorder.integrity.delivered, u64::from(MEMBERS) * 100, "{:?}", recorder.integrity);
+    }
 }

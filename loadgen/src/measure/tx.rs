@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::machine::threads;
 use crate::members::Transport;
 use crate::payload::{self, Phase, Stamp};
-use crate::plan::Plan;
+use crate::plan::{Plan, Slot};
 use std::time::Duration;
 
 /// The last stretch before a due time is spun, not slept.
@@ -45,38 +45,70 @@ pub(super) struct Sent {
 
 /// Sends this thread's share of the plan.
 pub(super) fn run(job: &Job<'_>) -> Result<Sent, String> {
-    let settings = job.settings;
-    threads::settle(&format!("loadgen-tx{}", job.thread), settings.pin, job.thread);
+    threads::settle(&format!("loadgen-tx{}", job.thread), job.settings.pin, job.thread);
     threads::precise_sleep();
-    let member_of = |sender| sender_member(sender, settings.senders, settings.counted);
-    let names: Vec<String> = (0..settings.senders).map(|sender| job.transport.name(member_of(sender))).collect();
-    let mut sent = Sent { until_ns: job.plan.end_ns, ..Sent::default() };
-    let mut message = Vec::with_capacity(payload::MESSAGE_BYTES_MAX);
-    for (index, slot) in job.plan.slots.iter().enumerate() {
-        if slot.sender % settings.tx_threads != job.thread {
-            continue;
+    let mut sending = Sending::new(*job);
+    sending.follow_plan();
+    Ok(sending.sent)
+}
+
+/// A sending thread's state: its memory is taken before the first message.
+pub(super) struct Sending<'a> {
+    job: Job<'a>,
+    names: Vec<String>,
+    message: Vec<u8>,
+    pub(super) sent: Sent,
+}
+
+impl<'a> Sending<'a> {
+    pub(super) fn new(job: Job<'a>) -> Self {
+        let settings = job.settings;
+        let member = |sender| sender_member(sender, settings.senders, settings.counted);
+        Self {
+            names: (0..settings.senders).map(|sender| job.transport.name(member(sender))).collect(),
+            message: Vec::with_capacity(payload::MESSAGE_BYTES_MAX),
+            sent: Sent { until_ns: job.plan.end_ns, ..Sent::default() },
+            job,
         }
-        let planned = job.start + slot.at;
-        let phase = job.plan.phase(index);
-        let stamp =
-            Stamp { phase, run: settings.run, sender: slot.sender, seq: slot.seq, index: index as u32, planned };
-        payload::encode(&stamp, &names[slot.sender as usize], usize::from(slot.size), &mut message);
-        if !wait(job, planned) {
-            sent.until_ns = job.clock.now().saturating_sub(job.start).min(slot.at);
-            break;
+    }
+
+    /// Allocates nothing, unless the kernel refuses a message.
+    pub(super) fn follow_plan(&mut self) {
+        let job = self.job;
+        let own = |slot: &Slot| slot.sender % job.settings.tx_threads == job.thread;
+        for (index, slot) in job.plan.slots.iter().enumerate().filter(|(_, slot)| own(slot)) {
+            let planned = job.start + slot.at;
+            self.compose(index, slot, planned);
+            if !wait(&job, planned) {
+                self.sent.until_ns = job.clock.now().saturating_sub(job.start).min(slot.at);
+                return;
+            }
+            self.send(index, slot.sender, planned);
         }
-        if phase == Phase::Measure {
-            sent.lag.record(job.clock.now() - planned);
+    }
+
+    fn compose(&mut self, index: usize, slot: &Slot, planned: u64) {
+        let (phase, run) = (self.job.plan.phase(index), self.job.settings.run);
+        let stamp = Stamp { phase, run, sender: slot.sender, seq: slot.seq, index: index as u32, planned };
+        payload::encode(&stamp, &self.names[slot.sender as usize], usize::from(slot.size), &mut self.message);
+    }
+
+    fn send(&mut self, index: usize, sender: u32, planned: u64) {
+        let Job { board, settings, .. } = self.job;
+        let lag = self.job.clock.now() - planned;
+        board.note_lag(lag);
+        if self.job.plan.phase(index) == Phase::Measure {
+            self.sent.lag.record(lag);
         }
-        match job.transport.send(member_of(slot.sender), &message) {
-            Ok(()) => job.board.count_sent(),
+        let member = sender_member(sender, settings.senders, settings.counted);
+        match self.job.transport.send(member, &self.message) {
+            Ok(()) => board.count_sent(),
             Err(error) => {
-                sent.failed.push(index as u32);
-                sent.error.get_or_insert_with(|| error.to_string());
+                self.sent.failed.push(index as u32);
+                self.sent.error.get_or_insert_with(|| error.to_string());
             }
         }
     }
-    Ok(sent)
 }
 
 /// Waits until `planned`; false when sending was ended meanwhile.

@@ -3,17 +3,17 @@
 //! when sending (ip(7)). Up to a million of them; cheaper for the server than
 //! sockets of their own, so such results are labelled and compared with their like.
 
-use super::udp::{DATAGRAM_BYTES, widen};
-use super::{Receiver, Sink, Transport};
+use super::slots::{self, Slots, TrainSlot};
+use super::udp::widen;
+use super::{Options, Receiver, Sink, Taken, Transport};
 use crate::clock::Clock;
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::libc::{in_addr, in_pktinfo};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmsg, setsockopt, sockopt,
-};
-use std::io::{self, IoSlice, IoSliceMut};
+use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg, setsockopt, sockopt};
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -32,16 +32,24 @@ const RECEIVE_BUFFER: usize = 64 << 20;
 /// 127.1.0.0: the block below stays for ordinary use of the loopback.
 const FIRST: u32 = 0x7F01_0000;
 
+thread_local! {
+    /// Header and control message of one send. Kept, because sendmsg of `nix`
+    /// takes memory for the control message each time.
+    static HEADERS: RefCell<MultiHeaders<SockaddrIn>> =
+        RefCell::new(MultiHeaders::preallocate(1, Some(cmsg_space!(in_pktinfo))));
+}
+
 /// Members `m` with address 127.1.0.0 + m / K on socket m % K.
 pub struct Shared {
     sockets: Arc<[UdpSocket]>,
     target: SockaddrIn,
     members: u32,
+    gro: bool,
 }
 
 impl Shared {
     /// Opens `sockets` sockets for `members` members of a target on the loopback.
-    pub fn open(target: SocketAddr, members: u32, sockets: u32, receive_buffer: Option<usize>) -> Result<Self, String> {
+    pub fn open(target: SocketAddr, members: u32, sockets: u32, options: Options) -> Result<Self, String> {
         let SocketAddr::V4(v4) = target else {
             return Err("shared sockets take an IPv4 target on the loopback".into());
         };
@@ -51,10 +59,10 @@ impl Shared {
         if members > MEMBERS_MAX || !(1..=SOCKETS_MAX).contains(&sockets) {
             return Err(format!("at most {MEMBERS_MAX} members on 1 to {SOCKETS_MAX} shared sockets"));
         }
-        let open = |_| open_socket(receive_buffer.unwrap_or(RECEIVE_BUFFER));
+        let open = |_| open_socket(options);
         let sockets = (0..sockets).map(open).collect::<io::Result<Vec<_>>>();
         let sockets = sockets.map_err(|error| format!("cannot open shared sockets: {error}"))?;
-        Ok(Self { sockets: sockets.into(), target: SockaddrIn::from(v4), members })
+        Ok(Self { sockets: sockets.into(), target: SockaddrIn::from(v4), members, gro: options.gro })
     }
 
     fn count(&self) -> u32 {
@@ -66,9 +74,12 @@ impl Shared {
     }
 }
 
-fn open_socket(receive_buffer: usize) -> io::Result<UdpSocket> {
+fn open_socket(options: Options) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))?;
-    widen(&socket, receive_buffer)?;
+    widen(&socket, options.receive_buffer.unwrap_or(RECEIVE_BUFFER))?;
+    if options.gro {
+        slots::receive_trains(&socket)?;
+    }
     setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
@@ -87,9 +98,11 @@ impl Transport for Shared {
             ipi_addr: in_addr { s_addr: 0 },
         };
         let control = [ControlMessage::Ipv4PacketInfo(&source)];
-        let parts = [IoSlice::new(message)];
-        sendmsg(socket.as_raw_fd(), &parts, &control, MsgFlags::empty(), Some(&self.target))?;
-        Ok(())
+        let parts = [[IoSlice::new(message)]];
+        HEADERS.with_borrow_mut(|headers| {
+            sendmmsg(socket.as_raw_fd(), headers, &parts, [Some(self.target)], control, MsgFlags::empty())?;
+            Ok(())
+        })
     }
 
     fn receiver(&self, thread: u32, threads: u32, reading: u32, clock: Clock) -> io::Result<Box<dyn Receiver>> {
@@ -105,7 +118,8 @@ impl Transport for Shared {
             events: vec![EpollEvent::empty(); self.sockets.len()],
             readable: vec![false; self.sockets.len()],
             headers: MultiHeaders::preallocate(BATCH, Some(cmsg_space!(in_pktinfo))),
-            buffer: vec![0; BATCH * DATAGRAM_BYTES],
+            slots: Slots::new(),
+            train: self.gro.then(TrainSlot::new),
             clock,
         }))
     }
@@ -118,7 +132,8 @@ impl Transport for Shared {
     }
 
     fn label(&self) -> String {
-        format!("SHARED: {} UDP sockets, an address 127.x.y.z per member", self.count())
+        let trains = if self.gro { format!("; {}", slots::LABEL) } else { String::new() };
+        format!("SHARED: {} UDP sockets, an address 127.x.y.z per member{trains}", self.count())
     }
 }
 
@@ -131,12 +146,14 @@ struct SharedReceiver {
     /// thousands of members may never be empty while messages come.
     readable: Vec<bool>,
     headers: MultiHeaders<()>,
-    buffer: Vec<u8>,
+    slots: Slots<BATCH>,
+    /// Where trains are received.
+    train: Option<TrainSlot>,
     clock: Clock,
 }
 
 impl Receiver for SharedReceiver {
-    fn receive(&mut self, wait: Duration, sink: &mut dyn Sink) -> io::Result<u64> {
+    fn receive(&mut self, wait: Duration, sink: &mut dyn Sink) -> io::Result<Taken> {
         let wait = if self.readable.contains(&true) { Duration::ZERO } else { wait };
         let wait = EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::ZERO);
         match self.epoll.wait(&mut self.events, wait) {
@@ -144,56 +161,79 @@ impl Receiver for SharedReceiver {
             Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let mut datagrams = 0;
+        let mut taken = Taken::default();
         for socket in 0..self.readable.len() {
             if self.readable[socket] {
-                datagrams += self.take_turn(socket, sink);
-            }
-        }
-        Ok(datagrams)
-    }
-}
-
-impl SharedReceiver {
-    /// Up to [`VISITS`] batches from one socket.
-    fn take_turn(&mut self, socket: usize, sink: &mut dyn Sink) -> u64 {
-        let mut datagrams = 0;
-        for _ in 0..VISITS {
-            let taken = self.visit(socket as u32, sink).unwrap_or(0);
-            datagrams += taken as u64;
-            if taken < BATCH {
-                self.readable[socket] = false;
-                break;
-            }
-        }
-        datagrams
-    }
-
-    fn visit(&mut self, socket: u32, sink: &mut dyn Sink) -> nix::Result<usize> {
-        let sockets = self.sockets.len() as u32;
-        let mut parts = self.buffer.chunks_exact_mut(DATAGRAM_BYTES);
-        let mut slices: [[IoSliceMut; 1]; BATCH] =
-            std::array::from_fn(|_| [IoSliceMut::new(parts.next().unwrap_or_default())]);
-        let fd = self.sockets[socket as usize].as_raw_fd();
-        let received = recvmmsg(fd, &mut self.headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
-        let now = self.clock.now();
-        let mut taken = 0;
-        for datagram in received {
-            taken += 1;
-            let Some(address) = datagram.cmsgs().ok().and_then(destination) else { continue };
-            let member = u64::from(address.wrapping_sub(FIRST)) * u64::from(sockets) + u64::from(socket);
-            if member < u64::from(self.members) {
-                sink.take(member as u32, now, datagram.iovs().next().unwrap_or_default());
+                taken += self.take_turn(socket, sink);
             }
         }
         Ok(taken)
     }
 }
 
-/// The address that a datagram was sent to.
-fn destination(mut control: nix::sys::socket::CmsgIterator<'_>) -> Option<u32> {
-    control.find_map(|message| match message {
-        ControlMessageOwned::Ipv4PacketInfo(info) => Some(u32::from_be(info.ipi_addr.s_addr)),
-        _ => None,
+impl SharedReceiver {
+    /// Up to [`VISITS`] batches from one socket.
+    fn take_turn(&mut self, socket: usize, sink: &mut dyn Sink) -> Taken {
+        let mut taken = Taken::default();
+        for _ in 0..VISITS {
+            let visit = self.visit(socket as u32, sink).unwrap_or_default();
+            taken += visit;
+            if visit.datagrams < BATCH as u64 {
+                self.readable[socket] = false;
+                break;
+            }
+        }
+        taken
+    }
+
+    fn visit(&mut self, socket: u32, sink: &mut dyn Sink) -> nix::Result<Taken> {
+        if self.train.is_some() {
+            return self.visit_trains(socket, sink);
+        }
+        let (sockets, members) = (self.sockets.len() as u32, self.members);
+        let mut slices = self.slots.slices();
+        let fd = self.sockets[socket as usize].as_raw_fd();
+        let received = recvmmsg(fd, &mut self.headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
+        let now = self.clock.now();
+        let mut taken = Taken::default();
+        for datagram in received {
+            let (address, _) = datagram.cmsgs().map(slots::destination).unwrap_or_default();
+            let member = address.and_then(|at| member_at(at, socket, sockets, members));
+            let bytes = datagram.iovs().next().unwrap_or_default();
+            taken += take_for(member, now, bytes, None, sink);
+        }
+        Ok(taken)
+    }
+
+    fn visit_trains(&mut self, socket: u32, sink: &mut dyn Sink) -> nix::Result<Taken> {
+        let (sockets, members) = (self.sockets.len() as u32, self.members);
+        let (fd, mut taken) = (self.sockets[socket as usize].as_raw_fd(), Taken::default());
+        let Some(slot) = &mut self.train else { return Ok(taken) };
+        while taken.datagrams < BATCH as u64 {
+            match slot.receive(fd) {
+                Ok((bytes, address, segment)) => {
+                    let member = address.and_then(|at| member_at(at, socket, sockets, members));
+                    taken += take_for(member, self.clock.now(), bytes, segment, sink);
+                }
+                Err(_) if taken.datagrams > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(taken)
+    }
+}
+
+/// Whose address it is, if it is one of ours.
+fn member_at(address: u32, socket: u32, sockets: u32, members: u32) -> Option<u32> {
+    let number = u64::from(address.wrapping_sub(FIRST)) * u64::from(sockets) + u64::from(socket);
+    u32::try_from(number).ok().filter(|number| *number < members)
+}
+
+/// What has no address, or none of ours, is counted, and nobody's.
+fn take_for(member: Option<u32>, now: u64, bytes: &[u8], segment: Option<usize>, sink: &mut dyn Sink) -> Taken {
+    slots::take_each(bytes, segment, |message| {
+        if let Some(member) = member {
+            sink.take(member, now, message);
+        }
     })
 }

@@ -1,12 +1,13 @@
 //! Plain members with a UDP socket each, connected to the target: what real
 //! clients are, and what costs the server what real clients cost.
 
-use super::{Receiver, Sink, Transport, limits};
+use super::slots::{self, Slots, TrainSlot};
+use super::{Options, Receiver, Sink, Taken, Transport, limits};
 use crate::clock::Clock;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg, setsockopt, sockopt};
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -15,8 +16,6 @@ use std::time::Duration;
 /// The most members with a socket each: beyond it ports and kernel memory run out.
 pub const MEMBERS_MAX: u32 = 16_000;
 
-/// Longer than any datagram that is relayed, so that a long one shows as damaged.
-pub(super) const DATAGRAM_BYTES: usize = 2048;
 const EVENTS: usize = 1024;
 /// Datagrams per visit: one is usual, a few come when the target coalesces.
 const BATCH: usize = 16;
@@ -24,19 +23,20 @@ const BATCH: usize = 16;
 /// One connected socket per member.
 pub struct PerClient {
     sockets: Arc<[UdpSocket]>,
+    gro: bool,
 }
 
 impl PerClient {
-    /// Opens `members` sockets towards `target`; `receive_buffer` in bytes, if given.
-    pub fn open(target: SocketAddr, members: u32, receive_buffer: Option<usize>) -> Result<Self, String> {
+    /// Opens `members` sockets towards `target`.
+    pub fn open(target: SocketAddr, members: u32, options: Options) -> Result<Self, String> {
         if members > MEMBERS_MAX {
             return Err(format!("{members} members with a socket each: the most is {MEMBERS_MAX}"));
         }
         limits::allow_sockets(u64::from(members))?;
-        let open = |_| open_socket(target, receive_buffer);
+        let open = |_| open_socket(target, options);
         let sockets = (0..members).map(open).collect::<io::Result<Vec<_>>>();
         let sockets = sockets.map_err(|error| format!("cannot open {members} sockets towards {target}: {error}"))?;
-        Ok(Self { sockets: sockets.into() })
+        Ok(Self { sockets: sockets.into(), gro: options.gro })
     }
 
     fn socket(&self, member: u32) -> &UdpSocket {
@@ -44,15 +44,18 @@ impl PerClient {
     }
 }
 
-fn open_socket(target: SocketAddr, receive_buffer: Option<usize>) -> io::Result<UdpSocket> {
+fn open_socket(target: SocketAddr, options: Options) -> io::Result<UdpSocket> {
     let local: SocketAddr = match target {
         SocketAddr::V4(v4) if v4.ip().is_loopback() => (Ipv4Addr::LOCALHOST, 0).into(),
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
     let socket = UdpSocket::bind(local)?;
-    if let Some(bytes) = receive_buffer {
+    if let Some(bytes) = options.receive_buffer {
         widen(&socket, bytes)?;
+    }
+    if options.gro {
+        slots::receive_trains(&socket)?;
     }
     socket.connect(target)?;
     socket.set_nonblocking(true)?;
@@ -89,7 +92,8 @@ impl Transport for PerClient {
             epoll,
             events: vec![EpollEvent::empty(); EVENTS],
             headers: MultiHeaders::preallocate(BATCH, None),
-            buffer: vec![0; BATCH * DATAGRAM_BYTES],
+            slots: Slots::new(),
+            train: self.gro.then(TrainSlot::new),
             clock,
         }))
     }
@@ -99,7 +103,8 @@ impl Transport for PerClient {
     }
 
     fn label(&self) -> String {
-        "one UDP socket per member".into()
+        let trains = if self.gro { format!("; {}", slots::LABEL) } else { String::new() };
+        format!("one UDP socket per member{trains}")
     }
 }
 
@@ -111,23 +116,25 @@ struct EpollReceiver {
     epoll: Epoll,
     events: Vec<EpollEvent>,
     headers: MultiHeaders<()>,
-    buffer: Vec<u8>,
+    slots: Slots<BATCH>,
+    /// Where trains are received.
+    train: Option<TrainSlot>,
     clock: Clock,
 }
 
 impl Receiver for EpollReceiver {
-    fn receive(&mut self, wait: Duration, sink: &mut dyn Sink) -> io::Result<u64> {
+    fn receive(&mut self, wait: Duration, sink: &mut dyn Sink) -> io::Result<Taken> {
         let wait = EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::ZERO);
         let ready = match self.epoll.wait(&mut self.events, wait) {
             Ok(ready) => ready,
             Err(Errno::EINTR) => 0,
             Err(error) => return Err(error.into()),
         };
-        let mut datagrams = 0;
+        let mut taken = Taken::default();
         for at in 0..ready {
-            datagrams += self.empty(self.events[at].data() as u32, sink);
+            taken += self.empty(self.events[at].data() as u32, sink);
         }
-        Ok(datagrams)
+        Ok(taken)
     }
 }
 
@@ -135,34 +142,56 @@ impl EpollReceiver {
     /// Reads until nothing is left. An error other than EAGAIN is a pending
     /// one of the ICMP kind, taken off by reading it: a target that is gone
     /// shows in what does not arrive.
-    fn empty(&mut self, member: u32, sink: &mut dyn Sink) -> u64 {
-        let (mut datagrams, mut errors) = (0, 0);
+    fn empty(&mut self, member: u32, sink: &mut dyn Sink) -> Taken {
+        let (mut taken, mut errors) = (Taken::default(), 0);
         loop {
             match self.visit(member, sink) {
-                Ok(BATCH) => datagrams += BATCH as u64,
-                Ok(taken) => return datagrams + taken as u64,
-                Err(Errno::EAGAIN) => return datagrams,
+                Ok(visit) => {
+                    taken += visit;
+                    if visit.datagrams < BATCH as u64 {
+                        return taken;
+                    }
+                }
+                Err(Errno::EAGAIN) => return taken,
                 Err(Errno::ECONNREFUSED) if errors < BATCH => {
                     sink.refused(member);
                     errors += 1;
                 }
-                Err(_) if errors == BATCH => return datagrams,
+                Err(_) if errors == BATCH => return taken,
                 Err(_) => errors += 1,
             }
         }
     }
 
-    fn visit(&mut self, member: u32, sink: &mut dyn Sink) -> nix::Result<usize> {
-        let mut parts = self.buffer.chunks_exact_mut(DATAGRAM_BYTES);
-        let mut slices: [[IoSliceMut; 1]; BATCH] =
-            std::array::from_fn(|_| [IoSliceMut::new(parts.next().unwrap_or_default())]);
+    fn visit(&mut self, member: u32, sink: &mut dyn Sink) -> nix::Result<Taken> {
+        if self.train.is_some() {
+            return self.visit_trains(member, sink);
+        }
+        let mut slices = self.slots.slices();
         let fd = self.sockets[member as usize].as_raw_fd();
         let received = recvmmsg(fd, &mut self.headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
         let now = self.clock.now();
-        let mut taken = 0;
+        let mut taken = Taken::default();
         for datagram in received {
-            sink.take(member, now, datagram.iovs().next().unwrap_or_default());
-            taken += 1;
+            let bytes = datagram.iovs().next().unwrap_or_default();
+            taken += slots::take_each(bytes, None, |message| sink.take(member, now, message));
+        }
+        Ok(taken)
+    }
+
+    fn visit_trains(&mut self, member: u32, sink: &mut dyn Sink) -> nix::Result<Taken> {
+        let (fd, mut taken) = (self.sockets[member as usize].as_raw_fd(), Taken::default());
+        let Some(slot) = &mut self.train else { return Ok(taken) };
+        while taken.datagrams < BATCH as u64 {
+            match slot.receive(fd) {
+                Ok((bytes, _, segment)) => {
+                    let now = self.clock.now();
+                    taken += slots::take_each(bytes, segment, |message| sink.take(member, now, message));
+                }
+                Err(Errno::ECONNREFUSED) if taken.datagrams > 0 => sink.refused(member),
+                Err(_) if taken.datagrams > 0 => break,
+                Err(error) => return Err(error),
+            }
         }
         Ok(taken)
     }

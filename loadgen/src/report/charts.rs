@@ -1,7 +1,7 @@
 //! Which charts a report has, and what is in them.
 
 use super::svg::{Axis, Cell, Chart, Mark, Scale, Series};
-use super::{Point, Report};
+use super::{Point, Report, mark};
 use crate::units::{show_count, show_ns, show_scaled};
 
 /// Points of a curve, at most: more cannot be seen.
@@ -19,6 +19,11 @@ fn line(name: &str, mark: Mark, points: Vec<(f64, f64)>) -> Series {
     Series { name: name.into(), mark, points }
 }
 
+/// A chart goes out alone: it says itself how members were made.
+fn titled(title: &str, members_made: &str) -> String {
+    format!("{title}{}", mark(members_made))
+}
+
 /// Percentiles of delivery, the horizontal axis in nines.
 pub(super) fn percentiles(report: &Report) -> Chart {
     let delivered: u64 = report.delivery_histogram.iter().map(|(_, count)| count).sum();
@@ -33,7 +38,14 @@ pub(super) fn percentiles(report: &Report) -> Chart {
     let words = ["0 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %", "99.99999 %"];
     let ticks = words.iter().enumerate().map(|(nines, word)| (nines as f64, (*word).to_string()));
     let x = Axis { ticks: Some(ticks.collect()), ..axis("percentile of copies", Scale::Linear, |_| String::new()) };
-    Chart { title: "Delivery by percentile", x, y: axis("latency", Scale::Log, show_ns), series, cells: vec![], rules }
+    Chart {
+        title: titled("Delivery by percentile", &report.setup.members_made),
+        x,
+        y: axis("latency", Scale::Log, show_ns),
+        series,
+        cells: vec![],
+        rules,
+    }
 }
 
 /// (nines, ns) of a histogram that is part of `total` values.
@@ -71,7 +83,14 @@ pub(super) fn heat(report: &Report) -> Chart {
         }
     }
     let y = axis("latency", Scale::Log, show_ns);
-    Chart { title: "Latency second by second", x: seconds_axis(), y, series: vec![], cells, rules: vec![] }
+    Chart {
+        title: titled("Latency second by second", &report.setup.members_made),
+        x: seconds_axis(),
+        y,
+        series: vec![],
+        cells,
+        rules: vec![],
+    }
 }
 
 /// Offered, sent and delivered, all in copies per second.
@@ -87,7 +106,14 @@ pub(super) fn flow(report: &Report) -> Chart {
         line("delivered", Mark::Line, of(&|second| second.copies as f64)),
     ];
     let y = axis("copies per second", Scale::Linear, show_scaled);
-    Chart { title: "Offered, sent, delivered", x: seconds_axis(), y, series, cells: vec![], rules: vec![] }
+    Chart {
+        title: titled("Offered, sent, delivered", &report.setup.members_made),
+        x: seconds_axis(),
+        y,
+        series,
+        cells: vec![],
+        rules: vec![],
+    }
 }
 
 /// Latency against throughput, with the knee and the generator's ceiling.
@@ -108,7 +134,14 @@ pub(super) fn throughput(points: &[Point], ceiling: Option<f64>) -> Chart {
     let x = axis("copies delivered per second", Scale::Linear, show_scaled);
     let y = axis("latency", Scale::Log, show_ns);
     let rules = knee.into_iter().chain(ceiling).collect();
-    Chart { title: "Latency against throughput", x, y, series, cells: vec![], rules }
+    Chart {
+        title: titled("Latency against throughput", points.first().map_or("", |point| &point.members_made)),
+        x,
+        y,
+        series,
+        cells: vec![],
+        rules,
+    }
 }
 
 /// Latency by place in the fan-out, and the line through it.
@@ -122,7 +155,14 @@ pub(super) fn position(report: &Report) -> Chart {
     series.insert(0, line("mean of a class", Mark::Dots, points));
     let x = axis("place among the copies of a message", Scale::Linear, |value| show_count(value as u64));
     let y = axis("latency", Scale::Linear, show_ns);
-    Chart { title: "Latency by position", x, y, series, cells: vec![], rules: vec![] }
+    Chart {
+        title: titled("Latency by position", &report.setup.members_made),
+        x,
+        y,
+        series,
+        cells: vec![],
+        rules: vec![],
+    }
 }
 
 /// The clients' own 99th percentiles, as a distribution.
@@ -132,7 +172,14 @@ pub(super) fn clients(report: &Report) -> Chart {
     let x = axis("p99 of a client", Scale::Log, show_ns);
     let y = axis("clients at or below", Scale::Linear, |share| format!("{share:.0} %"));
     let series = vec![line("clients", Mark::Line, points)];
-    Chart { title: "Clients by their p99", x, y, series, cells: vec![], rules: vec![] }
+    Chart {
+        title: titled("Clients by their p99", &report.setup.members_made),
+        x,
+        y,
+        series,
+        cells: vec![],
+        rules: vec![],
+    }
 }
 
 /// Server CPU per copy against the rate.
@@ -141,7 +188,14 @@ pub(super) fn server(points: &[Point]) -> Chart {
     let series = vec![line("server CPU per copy", Mark::LineAndDots, curve.collect())];
     let x = axis("copies delivered per second", Scale::Linear, show_scaled);
     let y = axis("CPU per copy", Scale::Linear, show_ns);
-    Chart { title: "Server CPU per copy", x, y, series, cells: vec![], rules: vec![] }
+    Chart {
+        title: titled("Server CPU per copy", points.first().map_or("", |point| &point.members_made)),
+        x,
+        y,
+        series,
+        cells: vec![],
+        rules: vec![],
+    }
 }
 
 #[cfg(test)]

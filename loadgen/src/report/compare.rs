@@ -39,7 +39,7 @@ pub struct Comparison {
 pub fn compare(base: &Report, new: &Report, noise: f64) -> Result<Vec<Comparison>, String> {
     if base.setup.members_made != new.setup.members_made {
         return Err(format!(
-            "members were made differently ({}; {}): shared sockets are cheaper for a server than its clients' own",
+            "members were made differently ({}; {}): what one kind costs a server says nothing about the other",
             base.setup.members_made, new.setup.members_made
         ));
     }

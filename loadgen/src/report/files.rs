@@ -1,6 +1,6 @@
 //! What is written to files: JSON, the HdrHistogram formats, CSV, the page, charts.
 
-use super::{Point, Report, charts, html};
+use super::{Point, Report, charts, html, mark};
 use crate::measure::Latency;
 use std::fmt::Write as _;
 use std::fs;
@@ -66,7 +66,7 @@ impl Files {
         })?;
         put(svg, &|| Ok(charts::percentiles(report).render()))?;
         put(self.path(&self.csv, "seconds.csv"), &|| Ok(csv(report)))?;
-        put(self.path(&self.hgrm, "delivery.hgrm"), &|| Ok(hgrm(&Latency::of_pairs(&report.delivery_histogram))))?;
+        put(self.path(&self.hgrm, "delivery.hgrm"), &|| Ok(hgrm(report)))?;
         if report.seconds.iter().any(|second| !second.packed.is_empty()) {
             put(self.path(&self.hlog, "delivery.hlog"), &|| Ok(hlog(report)))?;
         } else if self.hlog.is_some() {
@@ -86,14 +86,16 @@ fn throughput_path(percentiles: &Path) -> PathBuf {
 }
 
 fn csv(report: &Report) -> String {
-    let mut out = String::from("second,offered,sent,copies,p50_ns,p99_ns,max_ns,server_cpu_ns,server_rss_bytes\n");
+    let mut out =
+        String::from("second,offered,sent,copies,p50_ns,p99_ns,max_ns,server_cpu_ns,server_rss_bytes,members\n");
+    let members = &report.setup.members_made;
     for second in &report.seconds {
         let server = report.server_seconds.iter().find(|server| server.second == second.second);
         let (cpu, rss) =
             server.map_or_else(Default::default, |server| (server.cpu_ns.to_string(), server.rss_bytes.to_string()));
         let _ = writeln!(
             out,
-            "{},{},{},{},{},{},{},{cpu},{rss}",
+            "{},{},{},{},{},{},{},{cpu},{rss},\"{members}\"",
             second.second, second.offered, second.sent, second.copies, second.p50_ns, second.p99_ns, second.max_ns
         );
     }
@@ -101,7 +103,15 @@ fn csv(report: &Report) -> String {
 }
 
 /// Four columns and three footer lines, as HdrHistogram's own output has them; ms.
-fn hgrm(latency: &Latency) -> String {
+fn hgrm(report: &Report) -> String {
+    let mut out = quantiles(&Latency::of_pairs(&report.delivery_histogram));
+    if !mark(&report.setup.members_made).is_empty() {
+        let _ = writeln!(out, "#[Members = {}]", report.setup.members_made);
+    }
+    out
+}
+
+fn quantiles(latency: &Latency) -> String {
     let histogram = latency.inner();
     let mut out = format!("{:>12} {:>14} {:>10} {:>14}\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
     let (mut below, total) = (0, histogram.len().max(1));
@@ -127,9 +137,9 @@ fn hgrm(latency: &Latency) -> String {
 fn hlog(report: &Report) -> String {
     let start = report.environment.unix_seconds;
     let mut out = format!(
-        "#[Logged with loadgen {}]\n#[Histogram log format version 1.3]\n#[StartTime: {start:.3} (seconds since epoch)]\n\
+        "#[Logged with loadgen {}]\n#[Members: {}]\n#[Histogram log format version 1.3]\n#[StartTime: {start:.3} (seconds since epoch)]\n\
          \"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n",
-        report.environment.version
+        report.environment.version, report.setup.members_made
     );
     for second in report.seconds.iter().filter(|second| !second.packed.is_empty()) {
         let max_ms = second.max_ns as f64 / 1e6;
@@ -146,7 +156,7 @@ mod tests {
     fn a_plotter_can_read_the_percentiles() {
         let mut latency = Latency::default();
         (1..=1000).for_each(|us| latency.record(us * 1000));
-        let text = hgrm(&latency);
+        let text = quantiles(&latency);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].contains("1/(1-Percentile)") && lines[1].is_empty());
         let rows: Vec<Vec<f64>> = lines[2..lines.len() - 3]

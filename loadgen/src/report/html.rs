@@ -105,6 +105,7 @@ fn tiles(report: &Report) -> Vec<(&'static str, String)> {
         ("delivered", format!("{} of {} copies", show_count(traffic.delivered), show_count(traffic.expected))),
         ("copies per second", show_scaled(traffic.delivered_per_second)),
         ("lost", format!("{} ({:.4} %)", show_count(report.loss.lost), report.loss.ratio * 100.0)),
+        ("lost at", if report.loss.lost > 0 { report.loss.sentence() } else { "-".into() }),
         ("duplicate", show_count(counts.duplicate)),
         ("reordered", show_count(counts.reordered)),
         ("late", show_count(counts.late)),

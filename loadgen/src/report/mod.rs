@@ -6,6 +6,8 @@ mod compare;
 mod figure;
 mod files;
 mod html;
+mod loss;
+mod rooms;
 mod runs;
 mod slo;
 mod svg;
@@ -15,14 +17,18 @@ mod text;
 pub use compare::{Change, Comparison, compare, differences};
 pub use figure::Figure;
 pub use files::Files;
+pub use loss::{Loss, ServerDrops};
+pub use rooms::{RoomFigures, RoomsReport};
 pub use runs::{Interval, RunFigures, intervals};
 pub use slo::Slo;
 pub use sweep::{Curve, Point, knee};
 pub use text::print;
 
 use crate::check::{self, Gate, State};
+use crate::lossy::PathFigures;
 use crate::machine::environment::Environment;
 use crate::measure::{Fit, Integrity, Latency, Measurement, PositionPoint, Second, ThreadLoad, supported};
+use crate::members::NativeFigures;
 use crate::session::Joined;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +55,15 @@ pub struct Report {
     pub integrity: Integrity,
     /// Where lost copies went.
     pub loss: Loss,
+    /// What native clients counted beside copies, warm-up included.
+    #[serde(default)]
+    pub native: Option<NativeFigures>,
+    /// What a lossy path did.
+    #[serde(default)]
+    pub path: Option<PathFigures>,
+    /// Room by room, where there are several.
+    #[serde(default)]
+    pub rooms: Option<RoomsReport>,
     /// The table of latencies, in ns.
     pub latency: Vec<Row>,
     /// Clients compared.
@@ -103,6 +118,14 @@ impl Verdict {
     }
 }
 
+/// What must be said wherever members that were made in a special way are
+/// shown, where the whole sentence does not fit; empty for the usual ones.
+pub fn mark(members_made: &str) -> String {
+    let said = ["SHARED", "GRO", "LOSSY"].into_iter().filter(|word| members_made.contains(&format!("{word}:")));
+    let said = said.collect::<Vec<_>>().join(", ");
+    if said.is_empty() { said } else { format!(" ({said})") }
+}
+
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Setup {
@@ -139,8 +162,11 @@ pub struct Setup {
 /// How members came in.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JoinFigures {
-    /// Until every name was sent once, in ns.
+    /// Until every name was sent once, in ns; and read, where the server is watched.
     pub sent_ns: u64,
+    /// The server's processor time meanwhile, in ns.
+    #[serde(default)]
+    pub server_cpu_ns: Option<u64>,
     /// Until all were proven, in ns.
     pub elapsed_ns: u64,
     /// Names sent again.
@@ -150,7 +176,12 @@ pub struct JoinFigures {
 impl From<Joined> for JoinFigures {
     fn from(joined: Joined) -> Self {
         let ns = |duration: std::time::Duration| duration.as_nanos() as u64;
-        Self { sent_ns: ns(joined.sent), elapsed_ns: ns(joined.elapsed), repeated: joined.repeated }
+        Self {
+            sent_ns: ns(joined.sent),
+            elapsed_ns: ns(joined.elapsed),
+            server_cpu_ns: joined.server_cpu_ns,
+            repeated: joined.repeated,
+        }
     }
 }
 
@@ -175,23 +206,6 @@ pub struct Traffic {
     pub sent_per_second: f64,
     /// Copies per second, delivered.
     pub delivered_per_second: f64,
-}
-
-/// Where lost copies went. The parts add up to `lost`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Loss {
-    /// Copies expected and not delivered.
-    pub lost: u64,
-    /// The same as a share of those expected.
-    pub ratio: f64,
-    /// Dropped at the generator's sockets.
-    pub generator_socket: u64,
-    /// Never read by the server: its socket was full. Seen on one host only.
-    pub server_socket: u64,
-    /// Of messages that nobody got and that no socket dropped.
-    pub server_refused: u64,
-    /// The rest.
-    pub unexplained: u64,
 }
 
 /// One line of the latency table.
@@ -307,12 +321,16 @@ pub struct Context {
     pub setup: Setup,
     /// How members came in.
     pub join: JoinFigures,
+    /// What native clients counted.
+    pub native: Option<NativeFigures>,
+    /// What a lossy path did.
+    pub path: Option<PathFigures>,
     /// The server's process.
     pub server: Option<Server>,
     /// For the self-check.
     pub around: check::Surroundings,
-    /// Datagrams dropped at the server's socket.
-    pub server_drops: u64,
+    /// What the server did not relay.
+    pub server_drops: ServerDrops,
     /// Names of members.
     pub name_of: fn(u32) -> String,
     /// Objectives.
@@ -338,6 +356,9 @@ impl Report {
             traffic: Traffic::of(run),
             integrity: run.integrity,
             loss,
+            native: context.native,
+            path: context.path,
+            rooms: RoomsReport::of(run),
             latency,
             clients: Clients::of(run, context.name_of),
             position: Position { fit: run.positions.fit(), points: run.positions.points() },
@@ -415,20 +436,6 @@ impl Traffic {
             sent_per_second: run.sent as f64 / seconds,
             delivered_per_second: run.copies_per_second(),
         }
-    }
-}
-
-impl Loss {
-    /// A message that nobody got was not relayed; a copy that one lacks was
-    /// lost on the way. Each cause explains at most what is left.
-    fn attribute(run: &Measurement, generator_drops: u64, server_drops: u64) -> Self {
-        let lost = run.lost();
-        let receivers = u64::from(run.receivers);
-        let server_socket = (server_drops.min(run.unseen) * receivers).min(lost);
-        let server_refused = (run.unseen * receivers).min(lost) - server_socket;
-        let generator_socket = generator_drops.min(lost - server_socket - server_refused);
-        let unexplained = lost - server_socket - server_refused - generator_socket;
-        Self { lost, ratio: run.loss(), generator_socket, server_socket, server_refused, unexplained }
     }
 }
 

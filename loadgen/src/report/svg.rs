@@ -70,7 +70,7 @@ pub(super) struct Cell {
 #[derive(Clone, Debug)]
 pub(super) struct Chart {
     /// Above it; also its id in a page, in kebab case.
-    pub(super) title: &'static str,
+    pub(super) title: String,
     /// Horizontal.
     pub(super) x: Axis,
     /// Vertical.
@@ -90,8 +90,8 @@ impl Chart {
         let _ = write!(
             out,
             r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{}">{STYLE}<text class="title" x="{LEFT}" y="20">{}</text>"#,
-            escape(self.title),
-            escape(self.title)
+            escape(&self.title),
+            escape(&self.title)
         );
         match (self.range(true), self.range(false)) {
             (Some(x), Some(y)) => self.draw(&Frame { x, y }, &mut out),
@@ -317,7 +317,14 @@ mod tests {
     fn chart(points: Vec<(f64, f64)>) -> Chart {
         let axis = |scale| Axis { label: "x < y", scale, format: |value| format!("{value}"), ticks: None };
         let series = vec![Series { name: "one".into(), mark: Mark::LineAndDots, points }];
-        Chart { title: "A & B", x: axis(Scale::Linear), y: axis(Scale::Log), series, cells: vec![], rules: vec![] }
+        Chart {
+            title: "A & B".into(),
+            x: axis(Scale::Linear),
+            y: axis(Scale::Log),
+            series,
+            cells: vec![],
+            rules: vec![],
+        }
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub struct Curve {
 /// What one rate or depth gave.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
+    /// How members were made; points of different kinds must not be compared.
+    #[serde(default)]
+    pub members_made: String,
     /// Messages per second asked for; null in closed loop.
     pub rate: Option<f64>,
     /// Messages in flight asked for; null in open loop.
@@ -54,6 +57,7 @@ impl Point {
         let quantile =
             |name: &str, at: usize| report.row(name).map_or(Figure::Unsupported, |row: &Row| row.quantiles[at]);
         Self {
+            members_made: report.setup.members_made.clone(),
             rate: report.setup.rate,
             in_flight: report.setup.in_flight,
             sent_per_second: report.traffic.sent_per_second,

@@ -16,7 +16,7 @@ use incoming::Incoming;
 use mio::net::UdpSocket;
 #[cfg(test)]
 pub(in crate::net) use options::forbid_checksums;
-pub(in crate::net) use options::{force_rcvbuf, force_sndbuf, kernel_drops, prepare};
+pub(in crate::net) use options::{coalesce, force_rcvbuf, force_sndbuf, forget_errors, kernel_drops, prepare};
 use outgoing::Outgoing;
 pub(super) use outgoing::{SendControl, empty_header, segment_control};
 use std::io;

@@ -6,6 +6,8 @@
 pub(super) mod addr;
 #[cfg(target_os = "linux")]
 mod cmsg;
+#[cfg(unix)]
+mod descriptor;
 #[cfg(target_os = "linux")]
 mod fixed;
 #[cfg(target_os = "linux")]
@@ -13,3 +15,6 @@ pub(super) mod linux;
 pub(super) mod portable;
 #[cfg(target_os = "linux")]
 pub(super) mod prebuilt;
+
+#[cfg(unix)]
+pub(super) use descriptor::duplicate;

@@ -132,8 +132,10 @@ impl Relay {
         for &index in &due {
             let native = &mut self.native;
             let room = native.rooms.at_mut(index);
-            self.counters.native.casts_dropped += u64::from(!native.packer.cast(index, room, &native.pool, out));
+            self.counters.native.casts_dropped +=
+                u64::from(!native.packer.cast(index, room, native.pools.of(index), out));
             room.is_due = false;
+            room.note_cast(now);
             let is_fed = !room.members.fed.is_empty();
             if is_fed {
                 self.arm_feed(now);
@@ -197,6 +199,16 @@ impl Relay {
         match due.into_iter().flatten().min() {
             Some(due) => self.native.room_timers.set(u32::from(index.0), due),
             None => self.native.room_timers.cancel(u32::from(index.0)),
+        }
+    }
+
+    /// Sets that of all rooms: limits have changed.
+    pub(in crate::relay) fn arm_rooms(&mut self) {
+        for place in 0..self.native.rooms.places() {
+            let index = RoomIndex(place as u16);
+            if self.native.rooms.get(index).is_some() {
+                self.arm_room(index);
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use super::session::SessionIndex;
 use crate::Time;
 use crate::batch::{MemberIndex, Outbox, Path, RoomIndex};
 use crate::config;
-use crate::metrics::DropReason;
+use crate::metrics::{DropReason, LeaveReason};
 use crate::relay::bucket::Rate;
 use crate::relay::{Event, Relay, Verdict};
 use crate::wire::downlink::{self, Builder};
@@ -76,12 +76,12 @@ impl Relay {
             Frame::Msg { room, kind, sseq, payload } => {
                 self.hear_msg(now, heard, RoomIndex(room.0), (kind, sseq, payload), out);
             }
-            Frame::Nack { room, ranges } => self.hear_nack(now, heard.index, RoomIndex(room.0), ranges, out),
+            Frame::Nack { room, ranges } => self.hear_nack(now, heard, RoomIndex(room.0), ranges, out),
             Frame::Report { room, contiguous, highest, lost, kib } => {
                 self.hear_report(now, heard.index, RoomIndex(room.0), (contiguous.0, highest.0, lost, kib));
             }
             Frame::Ping { t } => self.hear_ping(heard, t, out),
-            Frame::PathResponse { token } => self.hear_path_response(now, heard, token, out),
+            Frame::PathResponse { token } => return self.hear_path_response(now, heard, token, out),
             Frame::Close { .. } => {
                 self.end_session(now, heard.index, Ending::SAID, out);
                 return false;
@@ -187,12 +187,18 @@ impl Relay {
         self.tell(path, &space, out);
     }
 
-    fn hear_path_response(&mut self, now: Time, heard: &Heard, token: Token, out: &mut Outbox) {
+    /// False: the session is no more.
+    fn hear_path_response(&mut self, now: Time, heard: &Heard, token: Token, out: &mut Outbox) -> bool {
         let session = self.native.sessions.session(heard.index);
         let (scid, former, remote) = (session.scid, session.path.remote, heard.path.remote);
         let proven = self.native.cookies.accepts_path_token(now, remote, scid.0, token.0);
         if !proven || former == remote {
-            return;
+            return true;
+        }
+        if self.bans.cover_address(remote.ip(), now) {
+            self.renew_tags(heard.index);
+            self.end_session(now, heard.index, Ending::told(LeaveReason::Banned, Code::Banned), out);
+            return false;
         }
         self.clear_address(now, heard.path, out);
         self.move_session(heard.index, heard.path);
@@ -200,6 +206,7 @@ impl Relay {
         self.admission.session_began(&self.limits, remote);
         self.counters.native.sessions_moved += 1;
         self.events.push_back(Event::Moved { from: former, to: remote });
+        true
     }
 
     fn move_session(&mut self, index: SessionIndex, path: Path) {
@@ -220,6 +227,7 @@ impl Relay {
         let code = match Name::parse(name) {
             Err(_) => Code::Protocol,
             Ok(name) if *self.native.sessions.session(heard.index).name == *name.as_str() => Code::Ok,
+            Ok(name) if self.bans.cover_name(name.as_str(), now) => Code::Banned,
             Ok(name) if self.is_name_taken(name.as_str()) => Code::Taken,
             Ok(name) => {
                 self.rename(now, heard.index, Arc::from(name.as_str()), out);

@@ -8,6 +8,7 @@ use crate::batch::{Outbox, Path};
 use crate::config;
 use crate::metrics::{DropReason, LeaveReason};
 use crate::relay::bucket::{Bucket, Rate};
+use crate::relay::steering::Gate;
 use crate::relay::{Event, Relay, Verdict};
 use crate::wire::handshake::{Cookie, Hello, Refuse, Retry, Welcome};
 use crate::wire::header::{Code, DATAGRAM_BYTES_MAX};
@@ -79,6 +80,14 @@ impl Relay {
         if !self.proves_access(hello, bytes) {
             return Err((DropReason::AccessDenied, Code::Access, 0));
         }
+        if self.bans.cover_address(path.remote.ip(), now) || self.bans.cover_name(name.as_str(), now) {
+            return Err((DropReason::Banned, Code::Banned, 0));
+        }
+        if let Some((reason, wait_ms)) = self.gate.shuts_out()
+            && !self.is_coming_back(hello)
+        {
+            return Err((reason, Code::Full, wait_ms));
+        }
         if self.admission.is_refused(path.remote, now) {
             let wait_ms = u32::try_from(config::REFUSE_MS).unwrap_or(u32::MAX);
             return Err((DropReason::RefusedAddress, Code::Kicked, wait_ms));
@@ -99,6 +108,13 @@ impl Relay {
         let former = instance.and_then(|known| native.instances.at(known).session);
         let other = native.sessions.find_address(path.remote).filter(|&other| Some(other) != former);
         [former, other].map(|ended| ended.map(|index| native.sessions.session(index).path.remote))
+    }
+
+    /// Whether this client has a session, and asks for another one: that is
+    /// nobody new, unless all are to go.
+    fn is_coming_back(&self, hello: &Hello<'_>) -> bool {
+        let known = self.native.instances.find(hello.instance);
+        self.gate != Gate::Draining && known.is_some_and(|known| self.native.instances.at(known).session.is_some())
     }
 
     fn proves_access(&self, hello: &Hello<'_>, bytes: &[u8]) -> bool {
@@ -129,7 +145,7 @@ impl Relay {
         let known = self.native.instances.find(hello.instance);
         let kept = known.map(|known| Arc::clone(&self.native.instances.at(known).name));
         let name = match kept {
-            Some(kept) if !self.is_name_taken(&kept) => kept,
+            Some(kept) if !self.is_name_taken(&kept) && !self.bans.cover_name(&kept, now) => kept,
             _ => Arc::from(self.free_name(name).as_str()),
         };
         let native = &mut self.native;
@@ -158,7 +174,7 @@ impl Relay {
             first_membership: NONE,
             memberships: 0,
             is_used: false,
-            muted: false,
+            muted: native.instances.at(instance).muted,
             slowed: false,
             spoke: false,
             said: (0, 0),
@@ -167,7 +183,7 @@ impl Relay {
         self.admission.session_began(&self.limits, path.remote);
         self.counters.joined += 1;
         self.counters.native.sessions_begun += 1;
-        self.events.push_back(Event::Joined { remote: path.remote, name, unix_s: now.unix_s() });
+        self.events.push_back(Event::Joined { remote: path.remote, name, unix_s: now.unix_s(), native: true });
         index
     }
 

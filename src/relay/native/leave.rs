@@ -87,7 +87,8 @@ impl Relay {
     fn tell_close(&mut self, path: Path, ccid: Ccid, code: Code, out: &mut Outbox) {
         let mut space = [0; CLOSE_BYTES_MAX];
         let mut builder = Builder::to_client(&mut space, ccid);
-        builder.push(&Frame::Close { code, reason: "" });
+        let reason = self.native.moved_to.as_deref().filter(|_| code == Code::Moved).unwrap_or_default();
+        builder.push(&Frame::Close { code, reason });
         let len = builder.len();
         self.tell(path, &space[..len], out);
     }

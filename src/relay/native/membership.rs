@@ -76,7 +76,8 @@ impl Report {
         let missed = u64::from(lost.wrapping_sub(self.lost));
         self.is_lossy = match span {
             Span::Anew => false,
-            Span::Ms(_) if missed > 0 && seen < config::JUDGED_NUMBERS_MIN => return,
+            // Where nothing at all comes through, only what is missing grows.
+            Span::Ms(_) if missed > 0 && seen.max(missed) < config::JUDGED_NUMBERS_MIN => return,
             Span::Ms(_) => missed * 2 > seen,
         };
         (self.highest, self.lost) = (highest, lost);

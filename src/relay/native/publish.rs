@@ -14,7 +14,6 @@ use crate::wire::header::{EntryKind, MSG_PAYLOAD_BYTES_MAX, RefusedCause, SlowCa
 use crate::wire::id::{MemberId, Seq, Sseq};
 use crate::wire::plain::SEPARATOR;
 use std::cmp::Ordering;
-use std::time::Duration;
 
 /// What the mirror guard knows native members by: no hash of an address is even.
 const NATIVE_ORIGIN: u64 = 4;
@@ -193,22 +192,35 @@ impl Relay {
     ) {
         self.counters.native.messages_slowed += 1;
         let bytes = self.byte_rate();
-        let session = self.native.sessions.session_mut(heard.index);
-        if std::mem::replace(&mut session.slowed, true) {
-            return;
-        }
+        let session = self.native.sessions.session(heard.index);
         let wait_ms = match cause {
             SlowCause::Messages => session.messages.wait_ms(self.rates.messages, 1, now),
             SlowCause::Bytes => session.bytes.wait_ms(bytes, payload_bytes as u32, now),
             _ => BUSY_MS,
         };
+        let room = self.native.memberships.at(at).room;
+        self.tell_slow(heard, room, (sseq, cause, wait_ms), out);
+    }
+
+    /// The same, and for repair: once a turn.
+    pub(super) fn tell_slow(
+        &mut self,
+        heard: &mut Heard,
+        room: RoomIndex,
+        (first_dropped, cause, wait_ms): (Sseq, SlowCause, u64),
+        out: &mut Outbox,
+    ) {
+        let session = self.native.sessions.session_mut(heard.index);
+        if std::mem::replace(&mut session.slowed, true) {
+            return;
+        }
         let frame = Frame::Slow {
-            room: Room::handle(self.native.memberships.at(at).room),
+            room: Room::handle(room),
             cause,
             msgs_s: self.rates.messages.per_s,
             bytes_s: self.rates.bytes.per_s,
             retry_ms: u16::try_from(wait_ms.max(1)).unwrap_or(u16::MAX),
-            first_dropped: sseq,
+            first_dropped,
         };
         self.note_speaker(heard);
         self.reply(heard, &frame, out);
@@ -265,13 +277,11 @@ impl Relay {
         let cost = Ring::cost(payload.len());
         if room.uncast_cost + cost > FRESH_COST_MAX {
             // Sent before the ring can overwrite it.
-            self.counters.native.casts_dropped += u64::from(!native.packer.cast(index, room, &native.pool, out));
+            self.counters.native.casts_dropped +=
+                u64::from(!native.packer.cast(index, room, native.pools.of(index), out));
         }
-        let seq = room.ring.append(&mut native.pool, time_s, entry);
+        let seq = room.ring.append(native.pools.of_mut(index), time_s, entry);
         room.uncast_cost += cost;
-        if now.since(Time::new(room.last_entry_ns, 0)) > Duration::from_secs(1) {
-            room.busy_since_ns = now.nanos();
-        }
         room.last_entry_ns = now.nanos();
         room.heads_sent = 0;
         native.turn.entry_bytes += cost;

@@ -2,6 +2,7 @@
 //! everything as it is said. The ring is the only memory; no member has a queue.
 
 use super::fanout::fill;
+use super::frames::Heard;
 use super::membership::{Feed, Membership, Span};
 use super::room::Room;
 use super::session::SessionIndex;
@@ -11,8 +12,8 @@ use crate::config;
 use crate::relay::bucket::{Bucket, Rate};
 use crate::relay::{Mutant, Relay};
 use crate::wire::downlink::{BATCH_OVERHEAD, Builder, Frame};
-use crate::wire::header::{DATAGRAM_BYTES_MAX, ROOM_OVERHEAD};
-use crate::wire::id::Seq;
+use crate::wire::header::{DATAGRAM_BYTES_MAX, ROOM_OVERHEAD, SlowCause};
+use crate::wire::id::{Seq, Sseq};
 use crate::wire::uplink::Ranges;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -33,11 +34,12 @@ impl Relay {
     pub(super) fn hear_nack(
         &mut self,
         now: Time,
-        index: SessionIndex,
+        heard: &mut Heard,
         room: RoomIndex,
         ranges: Ranges<'_>,
         out: &mut Outbox,
     ) {
+        let index = heard.index;
         let native = &mut self.native;
         let first = native.sessions.session(index).first_membership;
         let Some(at) = native.memberships.find(first, room) else {
@@ -68,6 +70,13 @@ impl Relay {
             if let Some(kept) = asked.kept {
                 self.send_again(now, index, room, kept, &mut left, out);
             }
+        }
+        let wait_ms = self.native.sessions.session(index).repair.wait_ms(REPAIR, DATAGRAM_COST, now);
+        if wait_ms > 0 {
+            // Worth another attempt when a whole answer is allowed.
+            let whole = config::REPAIRS_PER_NACK * DATAGRAM_COST;
+            let whole_ms = self.native.sessions.session(index).repair.wait_ms(REPAIR, whole, now);
+            self.tell_slow(heard, room, (Sseq(0), SlowCause::Repair, whole_ms), out);
         }
     }
 
@@ -112,7 +121,7 @@ impl Relay {
         let session = native.sessions.session(index);
         let mut space = [0; DATAGRAM_BYTES_MAX];
         let mut builder = Builder::to_client(&mut space, session.ccid);
-        let next = fill(&mut builder, room, native.rooms.at(room), &native.pool, range, usize::MAX);
+        let next = fill(&mut builder, room, native.rooms.at(room), native.pools.of(room), range, usize::MAX);
         let (path, len) = (session.path, builder.len());
         self.tell(path, &space[..len], out);
         self.counters.native.repairs += 1;
@@ -194,9 +203,8 @@ impl Relay {
         let room = self.native.rooms.at(room);
         let report = &self.native.memberships.at(room.reports.first()?).report;
         let sent = room.cast_bytes - report.cast_bytes;
-        // While nothing was said there was nothing to report.
-        let since = Time::new(report.at_ns.max(room.busy_since_ns), 0);
-        let due = since + Duration::from_millis(config::REPORT_MISSED_MS);
+        let owed = Time::new(report.at_ns.max(room.busy_since_ns), 0);
+        let due = owed + Duration::from_millis(config::REPORT_MISSED_MS);
         (sent >= config::REPORT_MISSED_BYTES).then_some(due)
     }
 
@@ -280,7 +288,7 @@ impl Relay {
             let fed_to = if next < tail {
                 self.tell_gap(now, session, room, next..=tail - 1, out).then_some(tail)
             } else {
-                let near = recovers && ring.bytes_from(&self.native.pool, next) <= NEAR_BYTES;
+                let near = recovers && ring.bytes_from(self.native.pools.of(room), next) <= NEAR_BYTES;
                 let may_feed = near || self.has_feed(now, at);
                 let allowed = may_feed && self.may_repair(now, session, DATAGRAM_COST, out);
                 allowed.then(|| self.feed_entries(now, at, (next, head), near, out))

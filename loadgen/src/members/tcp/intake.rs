@@ -4,7 +4,7 @@
 use super::codec::{Codec, FRAME_BYTES_MAX, Frame, Step};
 use super::{Shared, lock};
 use crate::clock::Clock;
-use crate::members::{Receiver, Sink, plain};
+use crate::members::{Receiver, Sink, Taken, plain};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::io::{self, Read};
@@ -64,13 +64,14 @@ impl<C: Codec> Intake<C> {
 }
 
 impl<C: Codec> Receiver for Intake<C> {
-    fn receive(&mut self, wait: Duration, sink: &mut dyn Sink) -> io::Result<u64> {
+    fn receive(&mut self, wait: Duration, sink: &mut dyn Sink) -> io::Result<Taken> {
         match self.poll.poll(&mut self.events, Some(wait)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Taken::default()),
             other => other?,
         }
         let members = self.events.iter().map(|event| event.token().0);
-        Ok(members.map(|member| self.reader.empty(member, sink)).sum())
+        let frames = members.map(|member| self.reader.empty(member, sink)).sum();
+        Ok(Taken { messages: frames, datagrams: frames })
     }
 }
 

@@ -44,6 +44,14 @@ pub(in crate::net) fn prepare(
     Ok(())
 }
 
+/// Switches ICMP errors off again: that empties the error queue (ip(7)).
+pub(in crate::net) fn forget_errors(socket: &impl AsRawFd) {
+    for (_, level, option, _) in [FOR_V4[0], FOR_V6[0]] {
+        // An IPv4 socket knows nothing of the second.
+        let _ = set(socket.as_raw_fd(), level, option, 0);
+    }
+}
+
 /// Asks for a receive buffer beyond `net.core.rmem_max` (needs `CAP_NET_ADMIN`).
 pub(in crate::net) fn force_rcvbuf(socket: &impl AsRawFd, bytes: usize) -> io::Result<()> {
     set(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, buffer_size(bytes))
@@ -52,6 +60,11 @@ pub(in crate::net) fn force_rcvbuf(socket: &impl AsRawFd, bytes: usize) -> io::R
 /// Asks for a send buffer beyond `net.core.wmem_max` (needs `CAP_NET_ADMIN`).
 pub(in crate::net) fn force_sndbuf(socket: &impl AsRawFd, bytes: usize) -> io::Result<()> {
     set(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, buffer_size(bytes))
+}
+
+/// Lets `socket` take datagrams in a row as one (udp(7) `UDP_GRO`).
+pub(in crate::net) fn coalesce(socket: &impl AsRawFd) -> io::Result<()> {
+    set(socket.as_raw_fd(), libc::SOL_UDP, libc::UDP_GRO, 1)
 }
 
 /// The kernel doubles what it is asked for.
