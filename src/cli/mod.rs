@@ -2,6 +2,11 @@
 //! and the exit codes (0 done, 1 failed, 2 a wrong flag or configuration).
 //! Never does a subcommand's work: each is a file of its own.
 
+#[cfg(feature = "admin")]
+mod admin;
+#[cfg(not(feature = "admin"))]
+#[path = "admin_none.rs"]
+mod admin;
 mod chat;
 mod console;
 #[cfg(target_os = "linux")]

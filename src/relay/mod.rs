@@ -24,8 +24,10 @@ mod peers;
 mod recent;
 mod strangers;
 mod timers;
+mod view;
 
 pub use event::{Command, Event, Outcome, Target};
+pub use view::{RoomView, Rooms, SlowView};
 
 use crate::Time;
 use crate::batch::{MemberIndex, Outbox, Path, Roster};
@@ -151,7 +153,10 @@ impl Relay {
                 self.peers.touch(index, path, now);
                 self.peers.peer_mut(index).echoes = 0;
             }
-            return self.hear_native(now, path, bytes, out);
+            self.counters.native.datagrams_in += 1;
+            let verdict = self.hear_native(now, path, bytes, out);
+            self.counters.native.relayed += u64::from(matches!(verdict, Verdict::Relayed));
+            return verdict;
         }
         if member.is_none() && self.native.sessions.find_address(path.remote).is_some() {
             return Verdict::Dropped(DropReason::TextFromNative);

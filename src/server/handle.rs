@@ -2,12 +2,13 @@
 //! the loop never waits for.
 
 use super::report::Report;
-use crate::relay::{Command, Outcome};
+use crate::relay::{Command, Outcome, Rooms, SlowView};
 use mio::{Registry, Token, Waker};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::time::Duration;
 
 /// What an observer is told.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub enum Notice {
 pub(super) enum Request {
     Command(Command, SyncSender<Outcome>),
     Report(SyncSender<Report>),
+    Rooms(u16, SyncSender<Rooms>),
+    Slow(SyncSender<Vec<SlowView>>),
 }
 
 /// The loop's end of the queue.
@@ -66,7 +69,22 @@ impl Handle {
 
     /// What was counted so far; `None` when the server has ended.
     pub fn report(&self) -> Option<Report> {
-        self.ask(Request::Report)
+        self.ask(Request::Report).map(Report::with_memory)
+    }
+
+    /// The same, if the loop answers within `wait`.
+    pub fn report_within(&self, wait: Duration) -> Option<Report> {
+        self.ask_within(wait, Request::Report).map(Report::with_memory)
+    }
+
+    /// Some rooms, from place `from` on, if the loop answers within `wait`.
+    pub fn rooms_within(&self, wait: Duration, from: u16) -> Option<Rooms> {
+        self.ask_within(wait, |answer| Request::Rooms(from, answer))
+    }
+
+    /// The slowest of the native members, if the loop answers within `wait`.
+    pub fn slow_within(&self, wait: Duration) -> Option<Vec<SlowView>> {
+        self.ask_within(wait, Request::Slow)
     }
 
     /// Makes the server tell its members and end.
@@ -79,5 +97,13 @@ impl Handle {
         self.requests.send(request(answer)).ok()?;
         self.waker.wake().ok()?;
         answered.recv().ok()
+    }
+
+    /// Neither a full queue nor a loop that is stuck keeps whoever asks.
+    fn ask_within<A>(&self, wait: Duration, request: impl FnOnce(SyncSender<A>) -> Request) -> Option<A> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        self.requests.try_send(request(answer)).ok()?;
+        self.waker.wake().ok()?;
+        answered.recv_timeout(wait).ok()
     }
 }

@@ -160,7 +160,7 @@ impl Rooms {
     }
 
     /// The number of places, taken or not.
-    pub(super) fn places(&self) -> usize {
+    pub(in crate::relay) fn places(&self) -> usize {
         self.slots.len()
     }
 
