@@ -215,17 +215,20 @@ impl Connection {
     /// The socket fails, or [`Event::Closed`] was told before.
     pub fn receive(&mut self, timeout: Duration) -> Result<Option<Event<'static>>, Error> {
         let end = self.speaker.0.clock.now() + timeout;
+        let mut has_worked = false;
         loop {
             if let Some(event) = self.next_event()? {
                 return Ok(Some(event));
             }
-            let left = end.since(self.speaker.0.clock.now());
             if self.is_over {
                 return Err(Error::Over);
             }
-            if left.is_zero() {
+            let left = end.since(self.speaker.0.clock.now());
+            // Who only looks in, too, must take in what has arrived.
+            if left.is_zero() && has_worked {
                 return Ok(None);
             }
+            has_worked = true;
             match self.work(left) {
                 // The relay's port is closed: it may come back, and the client knows how long to wait.
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}

@@ -26,6 +26,24 @@ pub const BYTE_BURST_MIN: u32 = 1024;
 pub const REFUSE_MS: u64 = 60_000;
 /// Slots of the table of refused addresses: about 48 bytes each.
 pub const REFUSED_ADDRESSES_MAX: usize = 4096;
+/// Bans at most: about 200 bytes each, taken as they come.
+pub const BANS_MAX: usize = 4096;
+/// Members that are looked at for a new ban in one step: some 0.5 ms.
+pub const BAN_LOOKS_PER_STEP: usize = 4096;
+/// How long a plain member that was muted is so when it comes again from its address, in ms.
+pub const MUTE_REMEMBERED_MS: u64 = 3_600_000;
+/// Slots of the table of muted addresses: about 48 bytes each.
+pub const MUTED_ADDRESSES_MAX: usize = 4096;
+/// When a native client is to ask again that a lockdown keeps out, in ms.
+pub const LOCKDOWN_RETRY_MS: u32 = 30_000;
+/// When one is to ask again because the relay is about to stop, in ms.
+pub const DRAINING_RETRY_MS: u32 = 5_000;
+/// Rooms that are looked at for one page of a list: some 0.1 ms.
+pub const ROOMS_PER_VIEW: usize = 1024;
+/// How long a drain waits for members to leave, in ms.
+pub const DRAIN_DEADLINE_MS_DEFAULT: u64 = 30_000;
+/// Longest alternate address of a drain, in bytes: what a CLOSE can carry.
+pub const ALTERNATE_BYTES_MAX: usize = 64;
 /// How long after its exit an address does not join by a line of chat, in ms.
 pub const EXIT_GRACE_MS: u64 = 2_000;
 /// Slots of the table of recent exits: about 48 bytes each.
@@ -145,15 +163,25 @@ pub const REPAIRS_PER_TURN: u32 = 256;
 pub const REPAIR_BYTES_PER_S: u32 = 1 << 20;
 /// How often slow members are fed, in ms.
 pub const FEED_EVERY_MS: u64 = 10;
+/// Over how long it is measured what a slow member takes, in ms, at least.
+pub const FEED_MEASURED_MS: u64 = 1_000;
+/// How long after it was sent a slow member's request for an entry shows that it is lost, in ms.
+pub const FEED_SETTLES_MS: u16 = 250;
 /// Least rate at which a slow member is fed, in bytes a second.
 pub const FEED_BYTES_PER_S_MIN: u32 = 8 << 10;
 /// Rate at which a slow member is fed while its own is not known, in bytes a second.
 pub const FEED_BYTES_PER_S_START: u32 = 16 << 10;
+/// How long after the first new entry since its last REPORT a member makes the next one, in ms.
+pub const REPORT_AFTER_MS: u64 = 1_000;
 /// A live member that does not report for so long, in ms, while
 /// [`REPORT_MISSED_BYTES`] were sent to it, is live no more.
 pub const REPORT_MISSED_MS: u64 = 3_000;
 /// See [`REPORT_MISSED_MS`].
 pub const REPORT_MISSED_BYTES: u64 = 64 << 10;
+/// Over how long the loss of a live member is counted before it is judged, in ms, at least ...
+pub const LOSS_JUDGED_MS: u16 = 1_000;
+/// ... and over how many KiB cast to it: one datagram in ten of a few is chance.
+pub const LOSS_JUDGED_KIB: u16 = 64;
 /// Bytes of entries that one turn takes in at most: beyond what a full inbox
 /// can hold, names included.
 pub const ENTRY_BYTES_PER_TURN: usize = 600 << 10;
@@ -239,6 +267,7 @@ pub const RING_MESSAGES_SMALLEST: u32 = 2_048;
 pub const NOTICE_COPIES_PER_S_DEFAULT: u32 = 100_000;
 
 const _: () = {
+    assert!(REPORT_MISSED_MS > 2 * REPORT_AFTER_MS, "a REPORT has time to arrive");
     assert!(BYTE_BURST_MIN as usize >= LINE_BYTES_MAX, "the longest line passes every byte rate");
     assert!(MIRROR_RUN as usize <= MIRROR_TABLE, "a run of a mirror fits in what is remembered");
     assert!(EXIT_GRACE_MS <= REFUSE_MS);
@@ -378,7 +407,7 @@ choice! {
 // ---- what is configured ----------------------------------------------------
 
 /// What the pure relay needs to know: policies, caps and rates.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Who may join by the plain protocol.
     pub plain: PlainPolicy,
@@ -433,7 +462,8 @@ pub struct Limits {
     pub ring_bytes_max: u32,
     /// Messages that a room keeps at most, from `RING_MESSAGES_SMALLEST` on.
     pub ring_messages_max: u32,
-    /// Bytes that all rooms keep at most.
+    /// Bytes that all rooms keep at most. [`ring_bytes_max`](Self::ring_bytes_max) of them
+    /// are the lobby's own.
     pub rings_bytes_max: u32,
     /// What a native client must prove to know; `None`: anyone may come.
     pub access_key: Option<AccessKey>,
@@ -506,6 +536,26 @@ impl Limits {
             ring_messages_max: RING_MESSAGES_MAX_DEFAULT,
             rings_bytes_max: RINGS_BYTES_MAX_DEFAULT,
             access_key: None,
+        }
+    }
+}
+
+impl Limits {
+    /// These limits, and of `wanted` what can change while a relay runs: not
+    /// what tables were taken for, and no counting that was not done before.
+    pub fn changed_to(&self, wanted: &Self) -> Self {
+        let counted = |now: u32, wanted: u32| if (now == 0) == (wanted == 0) { wanted } else { now };
+        Self {
+            peers_max: self.peers_max,
+            prefix_peers_max: counted(self.prefix_peers_max, wanted.prefix_peers_max),
+            console: self.console,
+            sessions_max: self.sessions_max,
+            prefix_sessions_max: counted(self.prefix_sessions_max, wanted.prefix_sessions_max),
+            rooms_max: self.rooms_max,
+            ring_bytes_max: self.ring_bytes_max,
+            ring_messages_max: self.ring_messages_max,
+            rings_bytes_max: self.rings_bytes_max,
+            ..wanted.clone()
         }
     }
 }

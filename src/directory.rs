@@ -20,6 +20,8 @@ pub struct Member {
     pub remote: SocketAddr,
     /// Its name, unique among the members.
     pub name: Arc<str>,
+    /// Whether it speaks the native protocol.
+    pub native: bool,
     /// When it joined, in seconds of Unix time.
     pub since_unix_s: u64,
     /// Lines it has said.
@@ -30,6 +32,7 @@ pub struct Member {
 
 struct Entry {
     name: Arc<str>,
+    native: bool,
     since_unix_s: u64,
     lines: AtomicU64,
     bytes: AtomicU64,
@@ -40,6 +43,7 @@ struct Entry {
 /// Memory: about 80 bytes a member; the name is shared with the core.
 pub struct Directory {
     entries: DashMap<SocketAddr, Entry>,
+    changes: AtomicU64,
 }
 
 impl Directory {
@@ -48,24 +52,27 @@ impl Directory {
     /// first thousands.
     pub fn new(members_max: usize) -> Self {
         let parts = members_max.div_ceil(PART_MEMBERS_MAX).next_power_of_two().max(PARTS_MIN);
-        Self { entries: DashMap::with_shard_amount(parts) }
+        Self { entries: DashMap::with_shard_amount(parts), changes: AtomicU64::new(0) }
     }
 
     /// A member has come.
-    pub fn insert(&self, remote: SocketAddr, name: Arc<str>, since_unix_s: u64) {
-        let entry = Entry { name, since_unix_s, lines: AtomicU64::new(0), bytes: AtomicU64::new(0) };
+    pub fn insert(&self, remote: SocketAddr, name: Arc<str>, native: bool, since_unix_s: u64) {
+        let entry = Entry { name, native, since_unix_s, lines: AtomicU64::new(0), bytes: AtomicU64::new(0) };
         self.entries.insert(remote, entry);
+        self.changed();
     }
 
     /// A member has gone.
     pub fn remove(&self, remote: SocketAddr) {
         self.entries.remove(&remote);
+        self.changed();
     }
 
     /// A member is reached at another address.
     pub fn rekey(&self, from: SocketAddr, to: SocketAddr) {
         if let Some((_, entry)) = self.entries.remove(&from) {
             self.entries.insert(to, entry);
+            self.changed();
         }
     }
 
@@ -73,7 +80,18 @@ impl Directory {
     pub fn rename(&self, remote: SocketAddr, name: Arc<str>) {
         if let Some(mut entry) = self.entries.get_mut(&remote) {
             entry.name = name;
+            self.changed();
         }
+    }
+
+    /// How often somebody came, went, moved or was renamed.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// One thread writes: the server's.
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A member has said `lines` lines of `bytes` bytes in all.
@@ -111,6 +129,7 @@ fn view(remote: SocketAddr, entry: &Entry) -> Member {
     Member {
         remote,
         name: Arc::clone(&entry.name),
+        native: entry.native,
         since_unix_s: entry.since_unix_s,
         lines: entry.lines.load(Ordering::Relaxed),
         bytes: entry.bytes.load(Ordering::Relaxed),
@@ -125,8 +144,8 @@ mod tests {
     fn shows_who_is_here_and_what_they_said() {
         let directory = Directory::new(10);
         let [a, b] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        directory.insert(b, "bob".into(), 20);
-        directory.insert(a, "alice".into(), 10);
+        directory.insert(b, "bob".into(), false, 20);
+        directory.insert(a, "alice".into(), true, 10);
         directory.count(a, 2, 30);
         directory.count(SocketAddr::from(([127, 0, 0, 1], 3)), 1, 1);
         let names: Vec<_> = directory.members().iter().map(|member| member.name.to_string()).collect();

@@ -47,7 +47,7 @@
 //! | `admin` | `batch` `config` `directory` `metrics` `relay` `server` | `axum` `constant_time_eq` `getrandom` `hyper` `hyper_util` `prometheus_client` `serde` `serde_json` `thiserror` `tokio` `tracing` | changes anything, keeps the loop waiting |
 //! | `blocking` | `time` `client` | `getrandom` `thiserror` | knows what a datagram means, starts a thread |
 //! | `doctor` | `config` `net` | | changes anything on the machine |
-//! | `cli` | `admin` `config` `directory` `doctor` `relay` `server` `wire` | `clap` `clap_complete` `clap_mangen` `serde` `serde_json` `signal_hook` `thiserror` `toml` `tracing` `tracing_subscriber` | does what a library user could want |
+//! | `cli` | `admin` `blocking` `client` `config` `directory` `doctor` `relay` `server` `wire` | `clap` `clap_complete` `clap_mangen` `crossterm` `jiff` `ratatui` `serde` `serde_json` `signal_hook` `thiserror` `toml` `tracing` `tracing_subscriber` `unicode_segmentation` `unicode_width` | does what a library user could want |
 //! | `main` | `cli` | | does anything |
 //!
 //! All may use `std`; `relay` and everything above it in the table do without

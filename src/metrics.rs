@@ -77,6 +77,14 @@ drop_reasons! {
     PlainOff = "plain_off",
     /// The address was kicked or quarantined less than 60 s ago.
     RefusedAddress = "refused_address",
+    /// The address or the name is banned.
+    Banned = "banned",
+    /// A member's line, and it is muted.
+    Muted = "muted",
+    /// Nobody new is let in.
+    Lockdown = "lockdown",
+    /// The relay is about to stop, and lets nobody in.
+    Draining = "draining",
     /// A member was found to mirror others, and left with this datagram.
     Mirror = "mirror",
     /// The relay is full.
@@ -154,6 +162,8 @@ pub struct NativeCounters {
     pub acks: u64,
     /// HEADs sent to rooms.
     pub heads: u64,
+    /// Trains to rooms for which a turn had no place; the members ask again.
+    pub casts_dropped: u64,
     /// Requests for what is missing.
     pub nacks: u64,
     /// Datagrams sent again, or fed.
@@ -260,6 +270,10 @@ pub enum LeaveReason {
     Unreachable,
     /// The operator removed it.
     Kicked,
+    /// The operator banned it.
+    Banned,
+    /// It was sent to another relay, because this one is about to stop.
+    Moved,
     /// It sent back what others had said.
     Mirror,
     /// Its address, or its client, has another session.
@@ -275,6 +289,8 @@ impl LeaveReason {
         LeaveReason::Idle,
         LeaveReason::Unreachable,
         LeaveReason::Kicked,
+        LeaveReason::Banned,
+        LeaveReason::Moved,
         LeaveReason::Mirror,
         LeaveReason::Replaced,
         LeaveReason::Shutdown,
@@ -287,6 +303,8 @@ impl LeaveReason {
             LeaveReason::Idle => "idle",
             LeaveReason::Unreachable => "unreachable",
             LeaveReason::Kicked => "kicked",
+            LeaveReason::Banned => "banned",
+            LeaveReason::Moved => "moved",
             LeaveReason::Mirror => "mirror",
             LeaveReason::Replaced => "replaced",
             LeaveReason::Shutdown => "shutdown",

@@ -212,6 +212,7 @@ fn the_pages_of_the_peers_hold_everyone_once() {
     });
     assert_eq!((talker["name"].as_str(), talker["bytes"].as_u64()), (Some("m7"), Some(17)));
     assert_eq!(talker["address"], members[7].addr().to_string());
+    assert_eq!(talker["protocol"], "plain");
 }
 
 #[test]

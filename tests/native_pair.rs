@@ -291,3 +291,67 @@ fn a_quiet_room_is_quiet() {
     assert!(network.client(1).round_trip() >= 2 * LATENCY);
     assert!(network.said(0).iter().all(|(seq, ..)| *seq > Seq(0)));
 }
+
+/// Loss, duplicates, reordering, interruptions, new addresses, and a relay that
+/// dies, all from one seed; then peace. Who is in the same epoch has heard the
+/// same, and what was called delivered in it is among that.
+fn chaos(seed: u64) {
+    let mut network = Network::new(|_| {});
+    let rooms: Vec<_> = (0..4)
+        .map(|n| {
+            let at = network.add(Options::new(format!("m{n}")));
+            network.join(at, RoomSpec::open("den"))
+        })
+        .collect();
+    network.run(2 * SECOND);
+    network.lose(0, seed);
+    let (loss, duplicates, jitter) = (network.draw(31), network.draw(5), Duration::from_millis(network.draw(60)));
+    network.lose(loss, seed);
+    network.disturb(duplicates, jitter);
+    let restarts = network.draw(3) == 0;
+    for n in 0..600 {
+        let at = network.draw(4) as usize;
+        match network.draw(60) {
+            0 => network.cut(at, true),
+            1 => network.move_to_another_address(at),
+            2 if restarts && n % 7 == 0 => network.lose_state(n),
+            3..6 => (0..4).for_each(|at| network.cut(at, false)),
+            _ => {}
+        }
+        network.send(at, rooms[at], &format!("{n}"));
+        let pause = network.draw(40);
+        network.run(Duration::from_millis(pause));
+    }
+    network.lose(0, seed);
+    network.disturb(0, Duration::ZERO);
+    (0..4).for_each(|at| network.cut(at, false));
+    network.run(60 * SECOND);
+    let said = network.said_in_last_epoch(0);
+    for (at, room) in rooms.into_iter().enumerate() {
+        let context = format!("seed {seed}, member {at}, {loss} % lost, restarts: {restarts}");
+        assert_eq!(network.client(at).unacknowledged(room), 0, "{context}");
+        assert_eq!(network.said_in_last_epoch(at), said, "{context}");
+        assert!(said.windows(2).all(|pair| pair[0].0 < pair[1].0), "{context}");
+        let outcomes = |event: &Event<'_>| matches!(event, Event::Delivered { .. } | Event::NotSent { .. });
+        let sent = network.sent(at);
+        assert_eq!(network.events(at, outcomes), sent, "{context}");
+        if !restarts {
+            let delivered = network.events(at, |event| matches!(event, Event::Delivered { .. }));
+            let name = format!("m{at}");
+            let entered = said.iter().filter(|(_, author, _)| *author == name).count();
+            assert_eq!(delivered, entered, "{context}");
+            assert_eq!(network.events(at, |event| matches!(event, Event::Gap { .. })), 0, "{context}");
+        }
+    }
+    for sender in 0..4 {
+        let name = format!("m{sender}");
+        let own = said.iter().filter(|(_, author, _)| *author == name);
+        let numbers: Vec<u32> = own.map(|(_, _, text)| text.parse().expect("a number")).collect();
+        assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "seed {seed}: each once, in order: {numbers:?}");
+    }
+}
+
+#[test]
+fn after_any_trouble_all_have_heard_the_same() {
+    (1..=12).for_each(chaos);
+}

@@ -289,7 +289,7 @@ impl World {
             match event {
                 Event::Joined { remote, name, .. } => assert_eq!(self.here.insert(*remote, name.to_string()), None),
                 Event::Left { remote, name, .. } => assert_eq!(self.here.remove(remote).as_deref(), Some(&**name)),
-                Event::Moved { .. } | Event::Renamed { .. } | Event::Heard { .. } => {}
+                Event::Moved { .. } | Event::Renamed { .. } | Event::Restored { .. } | Event::Heard { .. } => {}
             }
         }
         self.events_seen = self.bench.events.len();

@@ -315,6 +315,10 @@ fn every_text() -> Vec<String> {
         Answer::IdleWarning(config::IDLE_WARNING_MS / 1000),
         Answer::Idle,
         Answer::Kicked,
+        Answer::Banned,
+        Answer::Muted,
+        Answer::Draining(None),
+        Answer::Draining(Some("192.0.2.7:9999")),
         Answer::Shutdown,
         Answer::Operator(""),
     ];

@@ -4,6 +4,7 @@
 pub mod native;
 
 use cpu_time::ThreadTime;
+use nix::sys::socket::{setsockopt, sockopt};
 use outcry::config::Config;
 use outcry::net::Prebuilt;
 use outcry::server::Server;
@@ -57,6 +58,11 @@ impl Room {
         &self.addresses
     }
 
+    /// Whether receivers take a train as a whole (udp(7) `UDP_GRO`). False: this kernel cannot.
+    pub fn set_gro(&self, on: bool) -> bool {
+        self.sockets.iter().all(|socket| setsockopt(socket, sockopt::UdpGroSegment, &on).is_ok())
+    }
+
     /// Takes `copies` copies out of the sockets.
     pub fn drain(&self, copies: u64) {
         self.drain.send(copies).expect("the drain thread runs");
@@ -87,7 +93,7 @@ fn start_drain(sockets: Arc<Vec<UdpSocket>>) -> (SyncSender<u64>, Receiver<u64>)
 
 /// Receives until nothing waits.
 fn empty(socket: &UdpSocket) -> u64 {
-    let mut buffer = [0; 2048];
+    let mut buffer = [0; 65_536];
     let mut copies = 0;
     loop {
         match socket.recv(&mut buffer) {
@@ -182,10 +188,15 @@ pub struct TrainFanout(Prebuilt);
 
 impl TrainFanout {
     pub fn new(room: &Room, messages: usize, bytes: usize) -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let payload: Vec<u8> = (0..messages).flat_map(|number| line(number, bytes)).collect();
-        let segment = (messages > 1).then(|| u16::try_from(bytes).expect("a message is short"));
-        Self(Prebuilt::new(&socket, room.addresses(), &payload, segment).expect("a prebuilt fan-out"))
+        Self::of(room, &payload, bytes)
+    }
+
+    /// Sends `payload` in datagrams of `bytes` bytes.
+    pub fn of(room: &Room, payload: &[u8], bytes: usize) -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let segment = (payload.len() > bytes).then(|| u16::try_from(bytes).expect("a datagram is short"));
+        Self(Prebuilt::new(&socket, room.addresses(), payload, segment).expect("a prebuilt fan-out"))
     }
 }
 

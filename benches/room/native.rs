@@ -1,12 +1,13 @@
 //! Native receivers: a client on each socket of a room, driven between turns,
 //! and the ways to send to them.
 
+#![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
+
 use super::{Fanout, Room, settle};
 use cpu_time::ThreadTime;
 use outcry::Time;
 use outcry::client::{Client, DATAGRAM_BYTES, Event, Options, RoomId, RoomSpec};
 use outcry::config::Config;
-use outcry::net::Prebuilt;
 use outcry::server::Server;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -35,10 +36,14 @@ impl Member {
     }
 
     /// Hands the client all that waits at its socket, and sends what it wants sent.
-    fn drive(&mut self, now: Time, socket: &UdpSocket, relay: SocketAddr) {
+    /// A train that comes as a whole is cut where its datagrams, of `segment` bytes, begin.
+    fn drive(&mut self, now: Time, socket: &UdpSocket, relay: SocketAddr, segment: usize) {
         let mut buffer = [0; 65_536];
         loop {
             match socket.recv(&mut buffer) {
+                Ok(len) if len > DATAGRAM_BYTES => {
+                    buffer[..len].chunks(segment).for_each(|datagram| self.client.handle_datagram(now, datagram));
+                }
                 Ok(len) => self.client.handle_datagram(now, &buffer[..len]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => panic!("a receiver failed: {error}"),
@@ -114,9 +119,9 @@ impl<'r> NativeFanout<'r> {
     fn drive(&mut self, range: std::ops::Range<usize>) {
         let (now, relay) = (self.now(), self.server.local_addr());
         for (member, socket) in self.members[range.clone()].iter_mut().zip(&self.room.sockets[range]) {
-            member.drive(now, socket, relay);
+            member.drive(now, socket, relay, self.train.1);
         }
-        self.speaker.drive(now, &self.socket, relay);
+        self.speaker.drive(now, &self.socket, relay, self.train.1);
         settle(&mut self.server);
     }
 
@@ -141,7 +146,7 @@ impl<'r> NativeFanout<'r> {
         for text in &self.texts {
             self.speaker.client.send(now, self.speaker.room, text).expect("there is room for it");
         }
-        self.speaker.drive(now, &self.socket, relay);
+        self.speaker.drive(now, &self.socket, relay, self.train.1);
     }
 
     /// One turn that is not measured, to see what it sends.
@@ -190,29 +195,5 @@ impl Fanout for NativeFanout<'_> {
         let heads = (self.members.len() + 1) as u64;
         assert!(copies == expected || copies == expected + heads, "a whole turn was sent: {copies} of {expected}");
         cpu
-    }
-}
-
-/// The floor of a native turn: the same datagrams, prebuilt, no relay behind them.
-pub struct PackedFanout(Prebuilt);
-
-impl PackedFanout {
-    pub fn new(room: &Room, (datagrams, len): (usize, usize)) -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let segment = (datagrams > 1).then(|| u16::try_from(len).expect("a datagram is short"));
-        let payload = vec![0xF7; datagrams * len];
-        Self(Prebuilt::new(&socket, room.addresses(), &payload, segment).expect("a prebuilt fan-out"))
-    }
-}
-
-impl Fanout for PackedFanout {
-    fn name(&self) -> &'static str {
-        "packed floor"
-    }
-
-    fn turn(&mut self) -> Duration {
-        let start = ThreadTime::now();
-        self.0.send_all().expect("loopback");
-        start.elapsed()
     }
 }

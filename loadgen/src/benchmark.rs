@@ -2,14 +2,15 @@
 //! plan, settings, the members' kind.
 
 use crate::clock;
+use crate::lossy::{self, Flaws};
 use crate::measure::{self, Measurement, Settings, Watch, sender_member};
-use crate::members::{Options, Protocol, Sockets, Transport, plain};
+use crate::members::{Options, Protocol, Sockets, Transport, Venue, limits, plain};
 use crate::payload;
 use crate::plan::{MESSAGES_MAX, Plan, Workload};
 use crate::report::{Setup, Slo};
+use crate::rooms::Rooms;
 use crate::scenario::{Scenario, Script};
 use crate::screen::{Outline, Vitals};
-use crate::session;
 use crate::units::{show_count, show_scaled};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -62,6 +63,10 @@ pub struct Benchmark {
     pub pin: Option<usize>,
     /// How each socket is set up.
     pub options: Options,
+    /// Where native members go.
+    pub venue: Venue,
+    /// What a proxy on the way does to datagrams, if there is to be one.
+    pub flaws: Option<Flaws>,
     /// The server's process.
     pub server_pid: Option<u32>,
     /// The server's OpenMetrics page.
@@ -107,6 +112,8 @@ impl Benchmark {
                 "--scenario stall needs --server-pid: that process is stopped".into(),
             ),
             (refused.is_some(), refused.unwrap_or_default()),
+            self.wrong_rooms(),
+            self.wrong_path(),
             (workload.rate <= 0.0, "--rate must be above 0".into()),
             (self.join_rate <= 0.0, "--join-rate must be above 0".into()),
             (workload.duration.is_zero(), "--duration must be above 0".into()),
@@ -131,12 +138,40 @@ impl Benchmark {
         }
     }
 
+    /// Rooms are of one size, and somebody speaks in each.
+    fn wrong_rooms(&self) -> (bool, String) {
+        let (rooms, members, senders) = (self.venue.rooms, self.members, self.workload.senders);
+        let even = rooms > 0 && members.is_multiple_of(rooms) && members / rooms >= 2 && senders >= rooms;
+        match (rooms, self.script.scenario, self.protocol) {
+            (1, Scenario::Rooms, _) => (true, "--scenario rooms needs --rooms of at least 2".into()),
+            (1, ..) => (false, String::new()),
+            (_, Scenario::Rooms, Protocol::Native) => (
+                !even,
+                "--clients must be a multiple of --rooms, at least twice as many, and --senders no fewer".into(),
+            ),
+            _ => (true, "--rooms is for --scenario rooms --protocol native".into()),
+        }
+    }
+
+    fn wrong_path(&self) -> (bool, String) {
+        let Some(flaws) = &self.flaws else { return (false, String::new()) };
+        let refused = if !self.protocol.is_udp() {
+            Some(format!("a lossy path is for UDP; --protocol {} is over TCP", self.protocol))
+        } else if self.sockets.shared(self.members).is_some() || self.members > lossy::MEMBERS_MAX {
+            Some(format!("a lossy path takes up to {} members with a socket each", lossy::MEMBERS_MAX))
+        } else {
+            flaws.refuses()
+        };
+        (refused.is_some(), refused.unwrap_or_default())
+    }
+
     /// What a measurement under run id `run` is told.
     pub(crate) fn settings(&self, run: u32) -> Settings {
         Settings {
             run,
             senders: self.workload.senders,
             counted: self.counted(),
+            rooms: self.rooms(),
             reading: self.script.reading(self.members),
             disturbance: self.script.disturbance(self.server_pid, self.workload.duration),
             tx_threads: self.tx_threads,
@@ -157,7 +192,8 @@ impl Benchmark {
             return Plan::new(&workload);
         }
         let seconds = (workload.warmup + workload.duration).as_secs_f64();
-        let messages = COPIES_PER_SECOND_MAX * seconds / f64::from(self.counted() - 1) + 4096.0;
+        let messages =
+            COPIES_PER_SECOND_MAX * seconds / f64::from(self.rooms().size().min(self.counted()) - 1) + 4096.0;
         Ok(Plan::closed(&workload, (messages as usize).min(MESSAGES_MAX / 4)))
     }
 
@@ -175,14 +211,27 @@ impl Benchmark {
 
     /// Opens members of this benchmark's kind towards `target`.
     pub fn open(&self, target: SocketAddr) -> Result<Arc<dyn Transport>, String> {
-        self.protocol.open(self.sockets, target, self.members, &self.speakers(), self.options)
+        self.protocol.open(self.sockets, target, self.members, &self.speakers(), self.options, &self.venue)
+    }
+
+    fn rooms(&self) -> Rooms {
+        Rooms::new(self.venue.rooms, self.members)
+    }
+
+    /// Starts the lossy path, if there is to be one.
+    pub(crate) fn path(&self) -> Result<Option<lossy::Path>, String> {
+        let start = |flaws| lossy::Path::start(flaws, self.workload.seed, self.target);
+        let Some(flaws) = self.flaws else { return Ok(None) };
+        // A socket of the proxy's beside each member's own.
+        limits::allow_sockets(2 * u64::from(self.members))?;
+        start(flaws).map(Some)
     }
 
     /// The members that send: the plan's, and those that probe.
     fn speakers(&self) -> Vec<u32> {
         let senders = self.workload.senders;
         let planned = (0..senders).map(|sender| sender_member(sender, senders, self.counted()));
-        let mut speakers: Vec<u32> = planned.chain(session::PROBERS).collect();
+        let mut speakers: Vec<u32> = planned.chain(self.rooms().probers(self.members)).collect();
         speakers.sort_unstable();
         speakers.dedup();
         speakers
@@ -198,7 +247,9 @@ impl Benchmark {
             },
             protocol: self.protocol.to_string(),
             members: self.members,
-            members_made: made,
+            members_made: self
+                .flaws
+                .map_or(made.clone(), |flaws| format!("{made}; {}", flaws.label(self.workload.seed))),
             senders: self.workload.senders,
             rate: self.in_flight.is_none().then_some(self.workload.rate),
             in_flight: self.in_flight,

@@ -2,8 +2,9 @@
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use outcry::config::SESSIONS_MAX_DEFAULT;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -28,12 +29,21 @@ pub struct Relay {
 
 impl Relay {
     /// Starts `outcry serve` on a free port of the loopback, with room for
-    /// `members` and with `more` flags.
-    pub fn start(members: u32, more: &[&str]) -> Result<Self, String> {
+    /// `members` of either kind, and with further `flags`.
+    pub fn start(members: u32, flags: &[String]) -> Result<Self, String> {
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), members, flags)
+    }
+
+    /// The same at an address that is wanted.
+    pub fn start_at(address: SocketAddr, members: u32, flags: &[String]) -> Result<Self, String> {
         let program = find()?;
         let mut command = Command::new(&program);
-        command.args(["serve", "--bind", "127.0.0.1:0", "--log", "warn", "--max-peers"]);
-        command.arg((members.saturating_add(64)).to_string()).args(more);
+        let room = members.saturating_add(64);
+        command.args(["serve", "--log", "warn", "--bind", &address.to_string(), "--max-peers", &room.to_string()]);
+        if room > SESSIONS_MAX_DEFAULT {
+            command.args(["--max-sessions", &room.to_string()]);
+        }
+        command.args(flags);
         // A group of its own: Ctrl-C ends the run, and the run ends the relay.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
         let mut child = command.spawn().map_err(|error| format!("cannot start {}: {error}", program.display()))?;
@@ -63,7 +73,9 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        end_running();
+        let pid = self.child.id() as i32;
+        let _ = RUNNING.compare_exchange(pid, 0, Relaxed, Relaxed);
+        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         let _ = self.child.wait();
     }
 }

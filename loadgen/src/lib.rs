@@ -3,7 +3,7 @@
 //! ```text
 //! cli ──▶ benchmark ──▶ session (join, prove, leave)
 //!                  ├──▶ plan (seeded schedule)
-//!                  ├──▶ measure: tx threads ──▶ members ──▶ the target
+//!                  ├──▶ measure: tx threads ──▶ members ──▶ (lossy ──▶) the target
 //!                  │             rx threads ◀── members ◀──    "
 //!                  ├──▶ machine (/proc: server, drops, threads)
 //!                  └──▶ check (self-check) ──▶ report (text, JSON)
@@ -18,6 +18,7 @@ pub mod child;
 pub mod cli;
 pub mod clock;
 pub mod looker;
+pub mod lossy;
 pub mod machine;
 pub mod measure;
 pub mod members;
@@ -25,6 +26,7 @@ pub mod mock;
 pub mod payload;
 pub mod plan;
 pub mod report;
+pub mod rooms;
 mod sampler;
 pub mod scenario;
 pub mod screen;

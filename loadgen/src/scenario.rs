@@ -23,6 +23,8 @@ pub enum Scenario {
     Stall,
     /// Churn for a long time; the growth of the server's memory is reported.
     Soak,
+    /// Members are spread over rooms (--rooms); what is said in one must be heard there only.
+    Rooms,
 }
 
 /// A scenario with its parameters.
@@ -92,6 +94,7 @@ impl Script {
             Scenario::Steady => "steady".into(),
             Scenario::Storm => "storm".into(),
             Scenario::Burst => "burst".into(),
+            Scenario::Rooms => "rooms".into(),
             Scenario::Churn => {
                 format!("churn: {aside} members set aside, {} leaves and joins a second", self.churn_rate)
             }

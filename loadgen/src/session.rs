@@ -19,8 +19,6 @@ const LOOK_EVERY: usize = 512;
 /// Bytes at the server's socket, kernel overhead included, above which joining
 /// waits: 1400 names, the smallest buffer in use holds more.
 const WAITING_MAX: u64 = 1 << 20;
-/// The members that probe: two, so that each of them hears the other.
-pub const PROBERS: std::ops::Range<u32> = 0..2;
 
 /// The longest wait for a probe to reach everybody, in steps of 10 ms.
 const WAIT_STEPS: u32 = 3000;
@@ -106,7 +104,7 @@ struct Listener<'a> {
 impl Sink for Listener<'_> {
     fn take(&mut self, member: u32, _now: u64, bytes: &[u8]) {
         match payload::decode(bytes) {
-            Content::Stamped(stamp) if self.proves(&stamp) => {
+            Content::Stamped(stamp) if self.proves(member, &stamp) => {
                 let known = self.roll.proven[member as usize].swap(true, Relaxed);
                 self.roll.count.fetch_add(u32::from(!known), Relaxed);
             }
@@ -121,8 +119,10 @@ impl Sink for Listener<'_> {
 }
 
 impl Listener<'_> {
-    fn proves(&self, stamp: &Stamp) -> bool {
-        stamp.phase == Phase::Probe && stamp.run == self.run && stamp.index >= self.from_round
+    fn proves(&self, member: u32, stamp: &Stamp) -> bool {
+        let rooms = self.transport.rooms();
+        let is_here = rooms.of(stamp.sender) == rooms.of(member);
+        is_here && stamp.phase == Phase::Probe && stamp.run == self.run && stamp.index >= self.from_round
     }
 }
 
@@ -258,12 +258,12 @@ impl Session {
         Ok(())
     }
 
-    /// Two members speak, so that each of them hears the other; then waits
+    /// Two members of each room speak, so that each of them hears the other; then waits
     /// until all have heard, or nothing has come for a while.
     fn probe(&self, roll: &Roll, interrupt: &AtomicBool) -> Result<(), String> {
         wait_quiet(roll, 3, WAIT_STEPS, || false);
         let round = self.round.fetch_add(1, Relaxed);
-        for sender in PROBERS.take(self.transport.members() as usize) {
+        for sender in self.transport.rooms().probers(self.transport.members()) {
             let stamp = Stamp { phase: Phase::Probe, run: self.run, sender, seq: round, index: round, planned: 0 };
             let mut message = Vec::new();
             payload::encode(&stamp, &self.transport.name(sender), 0, &mut message);
@@ -277,8 +277,12 @@ impl Session {
         if error.kind() == io::ErrorKind::ConnectionRefused {
             NOBODY_LISTENS.into()
         } else {
-            format!("cannot send to the target: {error}")
+            format!("cannot send to the target: {error}{}", self.explain_complaint())
         }
+    }
+
+    fn explain_complaint(&self) -> String {
+        self.transport.complaint().map_or(String::new(), |said| format!("; the server's answer: {said}"))
     }
 
     fn explain_missing(&self, proven: u32) -> String {
@@ -288,7 +292,7 @@ impl Session {
         } else {
             "look at the server's limits (peers, peers per prefix, join rate) and at its receive buffer"
         };
-        format!("only {proven} of {members} members were brought in; {hint}")
+        format!("only {proven} of {members} members were brought in; {hint}{}", self.explain_complaint())
     }
 }
 

@@ -5,8 +5,9 @@ use crate::benchmark::{Benchmark, Progress, run_id};
 use crate::check::Surroundings;
 use crate::clock::Clock;
 use crate::looker::{Look, Looker};
+use crate::lossy::{Path, PathFigures};
 use crate::measure::{self, Measurement, Settings};
-use crate::members::plain;
+use crate::members::{NativeFigures, plain};
 use crate::plan::Plan;
 use crate::report::{Context, Report, RunFigures, Server, ServerDrops, ServerSecond};
 use crate::sampler::Sampler;
@@ -48,6 +49,8 @@ pub struct Stage<'a> {
     pub session: Session,
     looker: Looker,
     joined: Joined,
+    /// What members speak through, if not to the server itself.
+    path: Option<Path>,
     ceiling: Option<f64>,
     clock: Clock,
 }
@@ -62,12 +65,22 @@ pub struct Trial {
     pub end: Look,
     /// The server second by second.
     pub server_seconds: Vec<ServerSecond>,
+    /// What native clients counted.
+    pub native: Option<NativeFigures>,
+    /// What the lossy path did.
+    pub path: Option<PathFigures>,
 }
 
 impl Trial {
     fn pool(&mut self, other: &Self) {
         self.measurement.pool(&other.measurement);
         self.end.advance(&other.start, &other.end);
+        if let (Some(native), Some(more)) = (&mut self.native, &other.native) {
+            native.add(more);
+        }
+        if let (Some(path), Some(more)) = (&mut self.path, &other.path) {
+            path.add(more);
+        }
         let next = self.server_seconds.last().map_or(0, |last| last.second + 1);
         self.server_seconds
             .extend(other.server_seconds.iter().map(|at| ServerSecond { second: next + at.second, ..*at }));
@@ -85,9 +98,10 @@ impl<'a> Stage<'a> {
         let clock = Clock::start();
         let mut looker = Looker::new(benchmark.target, benchmark.server_pid, benchmark.server_metrics.clone());
         looker.before_join()?;
-        let transport = benchmark.open(benchmark.target)?;
+        let path = benchmark.path()?;
+        let transport = benchmark.open(path.as_ref().map_or(benchmark.target, Path::address))?;
         let read = transport.addresses().into_iter().take(benchmark.script.reading(benchmark.members) as usize);
-        looker.watch_own(read.map(|address| address.port()).collect());
+        let own: Vec<u16> = read.map(|address| address.port()).collect();
         let session = Session::new(transport, clock, run_id());
         progress.say(&format!("joining {} members at {}", show_count(benchmark.members.into()), benchmark.target));
         let joining = Joining {
@@ -98,8 +112,9 @@ impl<'a> Stage<'a> {
             server_pid: benchmark.server_pid,
         };
         let joined = session.join(&joining, interrupt, |proven| progress.joined(proven, benchmark.members))?;
+        looker.watch_own(own.into_iter().chain(path.iter().flat_map(Path::ports)).collect());
         progress.say(&format!("all members proven in {}", show_ns(joined.elapsed.as_nanos() as f64)));
-        Ok(Self { benchmark, session, looker, joined, ceiling, clock })
+        Ok(Self { benchmark, session, looker, joined, path, ceiling, clock })
     }
 
     /// Measures one plan.
@@ -115,11 +130,14 @@ impl<'a> Stage<'a> {
         let settings = Settings { in_flight, ..self.benchmark.settings(self.session.run) };
         let start = self.looker.look()?;
         let transport = &self.session.transport;
+        let (native, path) = (transport.native(), self.path.as_ref().map(Path::figures));
         progress.begin(&self.benchmark.outline(&transport.label()));
         let mut sampler = Sampler::new(&self.looker, &start, plan, in_flight.is_some(), self.ceiling, progress);
         let measurement = measure::measure(transport, plan, &settings, self.clock, interrupt, &mut sampler)?;
         let server_seconds = sampler.seconds;
-        Ok(Trial { measurement, start, end: self.looker.look()?, server_seconds })
+        let native = native.and_then(|before| Some(transport.native()?.since(&before)));
+        let path = path.and_then(|before| Some(self.path.as_ref()?.figures().since(&before)));
+        Ok(Trial { measurement, start, end: self.looker.look()?, server_seconds, native, path })
     }
 
     /// What the server used for a trial; `None` without its process.
@@ -140,6 +158,8 @@ impl<'a> Stage<'a> {
         };
         let context = Context {
             setup: benchmark.setup(self.session.transport.label(), run),
+            native: trial.native,
+            path: trial.path,
             join: self.joined.into(),
             server,
             around,

@@ -51,6 +51,7 @@ pub(super) fn peer(member: &Member) -> Value {
     json!({
         "address": member.remote.to_string(),
         "name": &*member.name,
+        "protocol": if member.native { "native" } else { "plain" },
         "since_unix_s": member.since_unix_s,
         "lines": member.lines,
         "bytes": member.bytes,
@@ -62,7 +63,7 @@ pub(super) fn room(room: &RoomView) -> Value {
         "name": &*room.name,
         "members": room.members,
         "slow": room.slow,
-        "entries": room.entries,
+        "head": room.head,
         "kept": room.kept,
         "sealed": room.sealed,
         "unlisted": room.unlisted,

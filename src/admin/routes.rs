@@ -108,7 +108,8 @@ async fn metrics(State(views): Face) -> Response {
 
 async fn ready(State(views): Face) -> Response {
     match views.report().await {
-        Some(_) => "ready\n".into_response(),
+        Some(_) if views.is_ready() => "ready\n".into_response(),
+        Some(_) => refusal(StatusCode::SERVICE_UNAVAILABLE, "the relay drains"),
         None => refusal(StatusCode::SERVICE_UNAVAILABLE, STUCK),
     }
 }

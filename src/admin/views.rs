@@ -75,6 +75,11 @@ impl Views {
         Self { relay, directory, report, rooms, slow, members: Kept::new(), talkers: Kept::new() }
     }
 
+    /// Whether somebody new may be sent here.
+    pub(super) fn is_ready(&self) -> bool {
+        self.relay.is_ready()
+    }
+
     /// What was counted; `None`: the loop does not answer.
     pub(super) async fn report(&self) -> Option<Arc<Report>> {
         let relay = self.relay.clone();
@@ -124,9 +129,9 @@ impl Views {
 fn all_rooms(relay: &Handle) -> Option<Vec<RoomView>> {
     let (mut all, mut from) = (Vec::new(), Some(0));
     while let Some(place) = from {
-        let some = relay.rooms_within(ANSWER_WITHIN, place)?;
-        all.extend(some.rooms);
-        from = some.next;
+        let (some, next) = relay.rooms_within(ANSWER_WITHIN, place)?;
+        all.extend(some);
+        from = next;
     }
     Some(all)
 }
@@ -179,6 +184,7 @@ mod tests {
         let member = |number: u64| Member {
             remote: ([127, 0, 0, 1], 1).into(),
             name: "x".into(),
+            native: false,
             since_unix_s: 0,
             lines: number * 7919 % 5000,
             bytes: 0,

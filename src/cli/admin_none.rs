@@ -14,6 +14,6 @@ pub(super) fn open(config: &Config) -> io::Result<Option<Infallible>> {
 }
 
 /// There is none to serve.
-pub(super) fn serve(_face: Option<Infallible>, _server: &Server) -> io::Result<()> {
-    Ok(())
+pub(super) fn serve(face: Option<Infallible>, _server: &Server) -> io::Result<Option<Infallible>> {
+    Ok(face)
 }

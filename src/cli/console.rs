@@ -129,6 +129,14 @@ fn outcome(outcome: Outcome) -> String {
         Outcome::NobodyHere => "nobody is here; /to ADDR TEXT answers who was heard".to_owned(),
         Outcome::BadLength => "a line has 1 to 1024 bytes, [relay] included where it goes to all".to_owned(),
         Outcome::ShutDown => "stopping".to_owned(),
+        Outcome::Muted(_)
+        | Outcome::Unmuted(_)
+        | Outcome::Banned
+        | Outcome::Unbanned
+        | Outcome::BansFull
+        | Outcome::LockedDown(_)
+        | Outcome::Draining
+        | Outcome::Reconfigured => "done".to_owned(),
     }
 }
 
@@ -137,7 +145,7 @@ fn peers(members: &[Member]) -> String {
     let now_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut lines = vec![format!("{} here", members.len())];
     lines.extend(members.iter().map(|member| {
-        let Member { remote, name, since_unix_s, lines, bytes } = member;
+        let Member { remote, name, since_unix_s, lines, bytes, .. } = member;
         let here = format!("{:?}", Duration::from_secs(now_unix_s.saturating_sub(*since_unix_s)));
         format!("  {remote:<24} here {here:>8}  {lines:>6} lines {bytes:>9} B  {}", one_line(name.as_bytes()))
     }));

@@ -1,5 +1,6 @@
 //! Owns the command line: its subcommands, what they print about themselves,
-//! and the exit codes (0 done, 1 failed, 2 a wrong flag or configuration).
+//! and the exit codes (0 done, 1 failed, 2 a wrong flag or configuration, 3
+//! refused by the relay).
 //! Never does a subcommand's work: each is a file of its own.
 
 #[cfg(feature = "admin")]
@@ -41,7 +42,7 @@ Examples:
   tail -f log | outcry chat --name log 127.0.0.1:9999
   outcry doctor                          will this machine let it do its best?
 
-Exit codes: 0 done, 1 failed, 2 a wrong flag or configuration (doctor has its own).";
+Exit codes: 0 done, 1 failed, 2 a wrong flag or configuration, 3 refused by the relay (doctor has its own).";
 
 /// A UDP chat relay: what one member says, every other member reads
 #[derive(Debug, Parser)]

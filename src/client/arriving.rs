@@ -3,7 +3,7 @@
 use super::direct::Arrival;
 use super::event::{BESIDE, BYTES_BESIDE, Direct, Event};
 use super::requests::{Ask, Request, Whom};
-use super::room::{Room, Telling};
+use super::room::{Origin, Room, Telling};
 use super::{Client, Code, MemberId, RefusedCause, Seq, SlowCause};
 use crate::Time;
 use crate::wire::downlink::{Batch, Downlink, Frame, Frames, Members, Rooms};
@@ -88,7 +88,7 @@ impl Client {
             self.session.iter_mut().for_each(|session| session.doubt(now));
         } else {
             match *frame {
-                Frame::Batch(batch) => self.take_batch(now, at, &batch),
+                Frame::Batch(batch) => self.take_batch(now, at, &batch, Origin::Room),
                 Frame::Head { members, head, .. } => self.take_head(now, at, None, members, head),
                 _ => {}
             }
@@ -115,8 +115,8 @@ impl Client {
         }
     }
 
-    fn take_batch(&mut self, now: Time, at: usize, batch: &Batch<'_>) {
-        self.tell(now, at, |room, telling| room.take_batch(now, batch, telling));
+    fn take_batch(&mut self, now: Time, at: usize, batch: &Batch<'_>, origin: Origin) {
+        self.tell(now, at, |room, telling| room.take_batch(now, batch, origin, telling));
     }
 
     fn take_head(&mut self, now: Time, at: usize, tag: Option<RoomTag>, members: u32, head: Seq) {
@@ -149,7 +149,11 @@ impl Client {
 
     fn take_frame(&mut self, now: Time, frame: &Frame<'_>) {
         match *frame {
-            Frame::Batch(batch) => self.in_room(batch.room, |client, at| client.take_batch(now, at, &batch)),
+            Frame::Batch(batch) => self.in_room(batch.room, |client, at| {
+                let before = client.counts.entries;
+                client.take_batch(now, at, &batch, Origin::Repair);
+                client.counts.entries_alone += client.counts.entries - before;
+            }),
             Frame::Ack { room, cumulative, seq, missing } => {
                 self.in_room(room, |client, at| client.take_ack(now, at, cumulative, seq, missing));
             }
@@ -187,7 +191,7 @@ impl Client {
 
     fn take_ack(&mut self, now: Time, at: usize, cumulative: Sseq, seq: Seq, missing: bool) {
         let sending = &mut self.rooms[at].sending;
-        sending.acknowledge(now, cumulative, seq, &mut self.rtt, &mut self.events);
+        sending.acknowledge(now, cumulative, seq, &self.rtt, &mut self.events);
         if missing {
             sending.handle_missing(now, cumulative, &self.rtt);
         }

@@ -77,7 +77,9 @@ impl Client {
     fn write_requests(&mut self, now: Time, builder: &mut Builder<'_>) -> Fits {
         while let Some(request) = self.requests.peek(now, |id| self.is_joined(id)) {
             let req = request.req;
-            push(builder, &frame_of(request, &self.rooms)?)?;
+            if let Some(frame) = frame_of(request, &self.rooms) {
+                push(builder, &frame)?;
+            }
             self.requests.sent(now, req, &self.rtt);
         }
         Some(())
@@ -85,15 +87,15 @@ impl Client {
 
     /// What is missing, and how it goes.
     fn write_receipts(&mut self, now: Time, builder: &mut Builder<'_>) -> Fits {
-        let mut asked = false;
+        let before = self.counts.nacks;
         let mut fits = Some(());
         for room in self.rooms.iter_mut().filter(|room| room.is_joined()) {
-            fits = write_room_receipts(now, room, &self.rtt, builder, &mut asked);
+            fits = write_room_receipts(now, room, &self.rtt, builder, &mut self.counts.nacks);
             if fits.is_none() {
                 break;
             }
         }
-        if asked {
+        if self.counts.nacks > before {
             self.session.iter_mut().for_each(|session| session.asked(now));
         }
         fits
@@ -111,7 +113,7 @@ impl Client {
                 let left = window.saturating_sub(used);
                 let Some((sseq, kind, payload)) = room.sending.peek(now, left, used == 0) else { break };
                 push(builder, &Frame::Msg { room: place.handle, kind, sseq, payload })?;
-                room.sending.sent(now, &self.rtt);
+                self.counts.resends += u64::from(room.sending.sent(now, &self.rtt));
             }
             in_flight = others + room.sending.in_flight();
         }
@@ -119,7 +121,7 @@ impl Client {
     }
 }
 
-fn write_room_receipts(now: Time, room: &mut Room, rtt: &Rtt, builder: &mut Builder<'_>, asked: &mut bool) -> Fits {
+fn write_room_receipts(now: Time, room: &mut Room, rtt: &Rtt, builder: &mut Builder<'_>, nacks: &mut u64) -> Fits {
     let (Some(place), Some(receiving)) = (room.place, &mut room.receiving) else { return Some(()) };
     if receiving.due().is_none_or(|due| due > now) {
         return Some(());
@@ -131,7 +133,7 @@ fn write_room_receipts(now: Time, room: &mut Room, rtt: &Rtt, builder: &mut Buil
         if count == 0 {
             break;
         }
-        *asked = true;
+        *nacks += 1;
         let mut bytes = [[0; RANGE_BYTES]; RANGES_MAX];
         push(builder, &Frame::Nack { room: place.handle, ranges: Ranges::encode(&asks[..count], &mut bytes) })?;
     }

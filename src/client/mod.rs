@@ -110,6 +110,8 @@ pub struct Counts {
     pub unbelievable: u64,
     /// Entries that came for the first time.
     pub entries: u64,
+    /// Of these: in what was sent to this client alone, as a repair or because it could not keep up.
+    pub entries_alone: u64,
     /// Entries that came again.
     pub known_entries: u64,
     /// Entries that found no place; they are asked for again.
@@ -124,6 +126,10 @@ pub struct Counts {
     pub known_directs: u64,
     /// Sessions begun.
     pub sessions: u64,
+    /// Requests for missing entries (NACK).
+    pub nacks: u64,
+    /// Messages that were sent again.
+    pub resends: u64,
 }
 
 /// A member of a relay: one per socket.

@@ -48,6 +48,15 @@ struct Sealing {
     scratch: Vec<u8>,
 }
 
+/// How entries have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// With what goes to the whole room.
+    Room,
+    /// To this client alone, because it asked or cannot follow.
+    Repair,
+}
+
 /// A room that the client is in, or wants into.
 pub(super) struct Room {
     pub(super) id: RoomId,
@@ -199,16 +208,16 @@ impl Room {
     // ---- entries ---------------------------------------------------------------------
 
     /// Takes entries in: those of this client acknowledge what it said, and what is in its turn is told.
-    pub(super) fn take_batch(&mut self, now: Time, batch: &Batch<'_>, tell: &mut Telling<'_>) {
+    pub(super) fn take_batch(&mut self, now: Time, batch: &Batch<'_>, origin: Origin, tell: &mut Telling<'_>) {
         let (Some(place), false) = (self.place, self.is_leaving) else { return };
-        self.acknowledge_own(now, place.head, batch, tell);
+        self.acknowledge_own(now, place.head, batch, origin, tell);
         let Some(mut receiving) = self.receiving.take() else { return };
         let timing = receiving.timing(batch.base, tell.rtt, tell.chance);
         let taken = receiving.take_batch(now, batch, timing, &mut |next| self.tell(next, tell));
         self.receiving = Some(receiving);
         self.count(taken, tell.counts);
         let newest = batch.base.0.saturating_add(batch.entries.len() as u64);
-        if newest > place.head.0 + 1 {
+        if newest > place.head.0.saturating_add(1) {
             self.batch_at = Some(now);
         }
     }
@@ -220,9 +229,12 @@ impl Room {
     }
 
     /// What came of this client's own messages since it joined shows that the relay has them.
-    fn acknowledge_own(&mut self, now: Time, head: Seq, batch: &Batch<'_>, tell: &mut Telling<'_>) {
+    fn acknowledge_own(&mut self, now: Time, head: Seq, batch: &Batch<'_>, origin: Origin, tell: &mut Telling<'_>) {
         for (seq, entry) in batch.numbered() {
             if entry.member == tell.me && entry.sseq != Sseq(0) && seq > head {
+                if origin == Origin::Room {
+                    self.sending.measure(now, entry.sseq, tell.rtt);
+                }
                 self.sending.acknowledge(now, entry.sseq, seq, tell.rtt, tell.events);
             }
         }

@@ -146,12 +146,12 @@ impl Sending {
         (fits && is_time).then(|| (self.number(self.next), pending.kind, pending.payload.as_slice()))
     }
 
-    /// The message that [`peek`](Self::peek) gave is on its way.
-    pub(super) fn sent(&mut self, now: Time, rtt: &Rtt) {
+    /// The message that [`peek`](Self::peek) gave is on its way. `true`: not for the first time.
+    pub(super) fn sent(&mut self, now: Time, rtt: &Rtt) -> bool {
         let pending = &mut self.queue[self.next];
         pending.sent += 1;
         pending.last_sent = now;
-        let bytes = pending.payload.len();
+        let (bytes, again) = (pending.payload.len(), pending.sent > 1);
         if let Some(pace) = &mut self.pace {
             pace.next_at = pace.next_at.max(now) + pace.step(bytes);
             pace.reached = false;
@@ -163,6 +163,7 @@ impl Sending {
         self.next += 1;
         self.resend_at.get_or_insert(now + rtt.timeout(self.resends));
         self.progress_at.get_or_insert(now);
+        again
     }
 
     /// When [`handle_deadline`](Self::handle_deadline) or [`peek`](Self::peek) is worth a call.
@@ -188,13 +189,18 @@ impl Sending {
 
     // ---- in ----------------------------------------------------------------------
 
-    /// The relay has everything up to `cumulative`, which is entry `seq`.
-    pub(super) fn acknowledge(&mut self, now: Time, cumulative: Sseq, seq: Seq, rtt: &mut Rtt, events: &mut Events) {
-        let Some(count) = self.count_up_to(cumulative) else { return };
-        let newest = &self.queue[count - 1];
-        if newest.sent == 1 {
-            rtt.sample(now.since(newest.last_sent));
+    /// A message that was sent once has come back with what goes to the whole
+    /// room: that took a round trip. Anything else may have been lost on its way back first.
+    pub(super) fn measure(&self, now: Time, echo: Sseq, rtt: &mut Rtt) {
+        let pending = self.position(echo).map(|at| &self.queue[at]);
+        if let Some(pending) = pending.filter(|pending| pending.sent == 1) {
+            rtt.sample(now.since(pending.last_sent));
         }
+    }
+
+    /// The relay has everything up to `cumulative`, which is entry `seq`.
+    pub(super) fn acknowledge(&mut self, now: Time, cumulative: Sseq, seq: Seq, rtt: &Rtt, events: &mut Events) {
+        let Some(count) = self.count_up_to(cumulative) else { return };
         self.accepted(count, Some(seq), events);
         self.made_progress(now, rtt);
     }

@@ -47,6 +47,7 @@ fn is_own(path: &Path, own: SocketAddr) -> bool {
 pub(super) struct Admission {
     refused: RecentTable<SocketAddr, ()>,
     exits: RecentTable<SocketAddr, ()>,
+    muted: RecentTable<SocketAddr, ()>,
     prefix_joins: RecentTable<Prefix, Bucket>,
     total_joins: Bucket,
     members_by_prefix: HashMap<Prefix, u32, SeededHash>,
@@ -62,6 +63,7 @@ impl Admission {
         Self {
             refused: RecentTable::new(config::REFUSED_ADDRESSES_MAX, hash),
             exits: RecentTable::new(config::RECENT_EXITS_MAX, hash),
+            muted: RecentTable::new(config::MUTED_ADDRESSES_MAX, hash),
             prefix_joins: RecentTable::new(config::JOIN_PREFIXES_MAX, hash),
             total_joins: Bucket::default(),
             members_by_prefix: HashMap::with_capacity_and_hasher(prefixes, hash),
@@ -88,6 +90,19 @@ impl Admission {
 
     pub(super) fn just_left(&mut self, remote: SocketAddr, now: Time) -> bool {
         self.exits.find(&remote, now).is_some()
+    }
+
+    /// Takes note that whoever has this address is mute, or not any more: to
+    /// leave and come again changes nothing.
+    pub(super) fn mute(&mut self, remote: SocketAddr, muted: bool, now: Time) {
+        match muted {
+            true => self.muted.insert(remote, (), now, Duration::from_millis(config::MUTE_REMEMBERED_MS)),
+            false => self.muted.remove(&remote),
+        }
+    }
+
+    pub(super) fn is_muted(&mut self, remote: SocketAddr, now: Time) -> bool {
+        self.muted.find(&remote, now).is_some()
     }
 
     /// Whether `said` is the code that was told to `remote`.
@@ -127,17 +142,19 @@ impl Admission {
         self.take_join(limits, prefix, now)
     }
 
-    /// The same for one more native session beside `sessions`.
+    /// The same for one more native session beside `sessions`, of which it ends those at `ending`.
     pub(super) fn admit_session(
         &mut self,
         limits: &Limits,
         remote: SocketAddr,
-        sessions: usize,
+        (sessions, ending): (usize, [Option<SocketAddr>; 2]),
         now: Time,
     ) -> Result<(), DropReason> {
         let prefix = Prefix::of(remote.ip());
-        let of_prefix = self.sessions_by_prefix.get(&prefix).copied().unwrap_or(0);
-        if sessions >= limits.sessions_max as usize {
+        let ending = || ending.iter().flatten();
+        let ending_of_prefix = ending().filter(|ended| Prefix::of(ended.ip()) == prefix).count() as u32;
+        let of_prefix = self.sessions_by_prefix.get(&prefix).map_or(0, |&count| count.saturating_sub(ending_of_prefix));
+        if sessions - ending().count() >= limits.sessions_max as usize {
             return Err(DropReason::PeersFull);
         }
         if limits.prefix_sessions_max != 0 && of_prefix >= limits.prefix_sessions_max {

@@ -53,6 +53,13 @@ impl Relay {
                 None => Outcome::NoSuch,
             },
             Command::Kick(target) => self.kick(now, &target, out),
+            Command::Mute(target) => self.mute(now, &target, true),
+            Command::Unmute(target) => self.mute(now, &target, false),
+            Command::Ban(ban) => self.ban(now, ban),
+            Command::Unban(target) => self.unban(&target),
+            Command::Lockdown(on) => self.lock_down(on),
+            Command::Drain(to) => self.drain(now, to, out),
+            Command::Reconfigure(limits) => self.reconfigure(&limits),
             Command::Shutdown => self.shut_down(out),
         }
     }
@@ -67,11 +74,7 @@ impl Relay {
     }
 
     fn path_of(&mut self, now: Time, target: &Target) -> Option<Path> {
-        let member = match target {
-            Target::Address(remote) => self.peers.find(*remote),
-            Target::Name(name) => self.peers.find_name(name),
-        };
-        match (member, target, &mut self.console) {
+        match (self.find_peer(target), target, &mut self.console) {
             (Some(index), _, _) => Some(self.peers.path(index)),
             (None, Target::Address(remote), Some(console)) => console.heard.find(remote, now).copied(),
             _ => None,
@@ -93,11 +96,7 @@ impl Relay {
     }
 
     fn kick(&mut self, now: Time, target: &Target, out: &mut Outbox) -> Outcome {
-        let member = match target {
-            Target::Address(remote) => self.peers.find(*remote),
-            Target::Name(name) => self.peers.find_name(name),
-        };
-        let Some(index) = member else { return self.kick_session(now, target, out) };
+        let Some(index) = self.find_peer(target) else { return self.kick_session(now, target, out) };
         let remote = self.peers.path(index).remote;
         self.admission.refuse(remote, now);
         self.dismiss(now, index, LeaveReason::Kicked, Answer::Kicked, out);
@@ -105,11 +104,7 @@ impl Relay {
     }
 
     fn kick_session(&mut self, now: Time, target: &Target, out: &mut Outbox) -> Outcome {
-        let session = match target {
-            Target::Address(remote) => self.native.sessions.find_address(*remote),
-            Target::Name(name) => self.native.sessions.find_name(name),
-        };
-        let Some(index) = session else { return Outcome::NoSuch };
+        let Some(index) = self.native.sessions.find_target(target) else { return Outcome::NoSuch };
         let remote = self.native.sessions.session(index).path.remote;
         self.admission.refuse(remote, now);
         self.renew_tags(index);

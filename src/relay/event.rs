@@ -1,5 +1,7 @@
 //! What the relay is told by its operator, and what it tells its surroundings.
 
+use super::bans::{Ban, BanTarget};
+use crate::config::Limits;
 use crate::metrics::LeaveReason;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,6 +11,17 @@ use std::sync::Arc;
 pub enum Event {
     /// A member came.
     Joined {
+        /// Its address.
+        remote: SocketAddr,
+        /// Its name, unique among the members.
+        name: Arc<str>,
+        /// When, in seconds of Unix time.
+        unix_s: u64,
+        /// Whether it speaks the native protocol.
+        native: bool,
+    },
+    /// A plain member is here again that was so before the relay was started anew.
+    Restored {
         /// Its address.
         remote: SocketAddr,
         /// Its name, unique among the members.
@@ -67,6 +80,21 @@ pub enum Command {
     To(Target, String),
     /// Removes a member and refuses its address for a minute.
     Kick(Target),
+    /// What a member says is dropped from now on.
+    Mute(Target),
+    /// It is not any more.
+    Unmute(Target),
+    /// Sets a ban, and removes in the next steps whom it covers.
+    Ban(Ban),
+    /// Lifts one.
+    Unban(BanTarget),
+    /// Lets nobody new in from now on; or the limits decide again.
+    Lockdown(bool),
+    /// Lets nobody in any more, tells the members, and sends the native ones
+    /// to this `host:port` of at most 64 bytes.
+    Drain(Option<Box<str>>),
+    /// Takes over what can change while the relay runs: see [`Limits::changed_to`].
+    Reconfigure(Box<Limits>),
     /// Tells the members that the relay stops. Nothing else follows.
     Shutdown,
 }
@@ -80,6 +108,22 @@ pub enum Outcome {
     SentToAll(usize),
     /// The member at this address was removed.
     Kicked(SocketAddr),
+    /// The member at this address is mute.
+    Muted(SocketAddr),
+    /// The member at this address is not mute.
+    Unmuted(SocketAddr),
+    /// The ban holds.
+    Banned,
+    /// The ban is lifted.
+    Unbanned,
+    /// There are as many bans as there can be.
+    BansFull,
+    /// Whether nobody new is let in.
+    LockedDown(bool),
+    /// Nobody is let in, and the members know.
+    Draining,
+    /// The limits hold.
+    Reconfigured,
     /// Nobody of that name or address is here, or was heard from lately.
     NoSuch,
     /// Nobody is here, and more than one or none was heard from lately.

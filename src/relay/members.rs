@@ -47,6 +47,10 @@ impl Relay {
 
     /// A line of chat: to everyone but who said it, unchanged.
     pub(super) fn chat(&mut self, now: Time, index: MemberIndex, bytes: &[u8], out: &mut Outbox) -> Verdict {
+        if self.peers.peer(index).muted {
+            self.explain(now, index, Answer::Muted, out);
+            return Verdict::Dropped(DropReason::Muted);
+        }
         if let Err((reason, answer)) = self.take_rates(now, index, bytes.len()) {
             self.explain(now, index, answer, out);
             return Verdict::Dropped(reason);
@@ -85,13 +89,14 @@ impl Relay {
         let name = self.free_name(name);
         let member = self.native.fresh_plain();
         let index = self.peers.insert(path, name, member, now);
+        self.peers.peer_mut(index).muted = self.admission.is_muted(path.remote, now);
         out.arrived(index, path);
         self.admission.joined(&self.limits, path.remote);
         self.counters.joined += 1;
         self.notify(now, Change::Joined, &name, Some((index, path)), out);
         self.enter_plain_join(now, index, out);
         let name = Arc::clone(&self.peers.peer(index).name);
-        self.events.push_back(Event::Joined { remote: path.remote, name, unix_s: now.unix_s() });
+        self.events.push_back(Event::Joined { remote: path.remote, name, unix_s: now.unix_s(), native: false });
     }
 
     pub(super) fn leave(&mut self, now: Time, index: MemberIndex, reason: LeaveReason, out: &mut Outbox) {

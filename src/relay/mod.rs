@@ -7,6 +7,7 @@
 //! of the table in `wire/PROTOCOL.md`.
 
 mod admission;
+mod bans;
 mod bucket;
 mod challenge;
 mod console;
@@ -22,12 +23,13 @@ mod notices;
 mod order;
 mod peers;
 mod recent;
+mod steering;
 mod strangers;
 mod timers;
-mod view;
 
+pub use bans::{Ban, BanTarget, Network, NotBannable};
 pub use event::{Command, Event, Outcome, Target};
-pub use view::{RoomView, Rooms, SlowView};
+pub use native::{RoomView, SlowView};
 
 use crate::Time;
 use crate::batch::{MemberIndex, Outbox, Path, Roster};
@@ -35,6 +37,7 @@ use crate::config::{self, Limits};
 use crate::metrics::{Counters, DropReason};
 use crate::wire::plain::{self, Answer, Text};
 use admission::Admission;
+use bans::Bans;
 use bucket::Rate;
 use console::Console;
 use hash::SeededHash;
@@ -45,6 +48,7 @@ use notices::{Notices, Room};
 use peers::Peers;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use steering::{Gate, Sweep};
 
 /// Members that one call of [`Relay::handle_deadline`] expires or warns at most.
 const EXPIRIES_PER_CALL: usize = 16;
@@ -73,6 +77,9 @@ pub struct Relay {
     names: Names,
     native: Native,
     mirror: MirrorGuard,
+    bans: Bans,
+    sweep: Option<Sweep>,
+    gate: Gate,
     hash: SeededHash,
     console: Option<Console>,
     events: VecDeque<Event>,
@@ -85,23 +92,26 @@ struct Rates {
     told: Rate,
 }
 
+impl Rates {
+    fn of(limits: &Limits) -> Self {
+        Self {
+            messages: Rate::per_second(limits.msgs_per_s, 0),
+            bytes: Rate::per_second(limits.bytes_per_s, config::BYTE_BURST_MIN),
+            told: Rate { per_s: 1, burst: 1 },
+        }
+    }
+}
+
 impl Relay {
     /// A relay without members. `own` is the address it is bound to, `seed`
     /// 32 random bytes: who knows them can forge join codes.
     pub fn new(limits: &Limits, own: SocketAddr, seed: [u8; 32]) -> Self {
         let key = blake3::derive_key("outcry 1 table hash", &seed);
         let hash = SeededHash::new(std::array::from_fn(|at| key[at]));
-        let lang = match limits.lang {
-            config::Lang::Zh => plain::Lang::Zh,
-            config::Lang::En => plain::Lang::En,
-        };
+        let lang = steering::plain_lang(limits.lang);
         Self {
             own,
-            rates: Rates {
-                messages: Rate::per_second(limits.msgs_per_s, 0),
-                bytes: Rate::per_second(limits.bytes_per_s, config::BYTE_BURST_MIN),
-                told: Rate { per_s: 1, burst: 1 },
-            },
+            rates: Rates::of(limits),
             lang,
             counters: Counters::default(),
             peers: Peers::new(limits.peers_max, hash),
@@ -110,6 +120,9 @@ impl Relay {
             names: Names::new(hash),
             native: Native::new(limits, &seed, hash),
             mirror: MirrorGuard::new(hash),
+            bans: Bans::new(hash),
+            sweep: None,
+            gate: Gate::default(),
             hash,
             console: limits.console.then(|| Console::new(limits.idle_ms, hash)),
             events: VecDeque::new(),
@@ -161,6 +174,10 @@ impl Relay {
         if member.is_none() && self.native.sessions.find_address(path.remote).is_some() {
             return Verdict::Dropped(DropReason::TextFromNative);
         }
+        let wants_in = member.is_none() && matches!(text, Text::Bare(_) | Text::Line { .. });
+        if wants_in && self.bans.cover_address(path.remote.ip(), now) {
+            return Verdict::Dropped(DropReason::Banned);
+        }
         if let Some(console) = &mut self.console
             && matches!(text, Text::Bare(_) | Text::Line { .. } | Text::Exit)
         {
@@ -194,6 +211,7 @@ impl Relay {
     pub fn handle_deadline(&mut self, now: Time, out: &mut Outbox) {
         self.handle_silence(now, out);
         self.handle_native_deadline(now, out);
+        self.handle_steps(now, out);
         let peers = &self.peers;
         let member_at = |remote| peers.find(remote).map(|index| (index, peers.path(index)));
         let mut room = Room { members: peers.len(), mirror: &mut self.mirror, counters: &mut self.counters, out };
@@ -202,8 +220,10 @@ impl Relay {
 
     /// When [`handle_deadline`](Self::handle_deadline) is to be called next. O(1).
     pub fn next_deadline(&self) -> Option<Time> {
-        let due = [self.notices.next_deadline(), self.next_warning(), self.next_expiry(), self.next_native_deadline()];
-        due.into_iter().flatten().min()
+        let silence = [self.next_warning(), self.next_expiry()];
+        let due = [self.notices.next_deadline(), self.next_native_deadline(), self.next_step()];
+        let due = silence.into_iter().chain(due);
+        due.flatten().min()
     }
 
     /// What happened since the last call, oldest first.

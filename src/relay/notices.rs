@@ -61,6 +61,12 @@ impl Notices {
         }
     }
 
+    /// From now on in `lang`, within these rates.
+    pub(super) fn reconfigure(&mut self, lang: Lang, notices_per_s: u32, notice_copies_per_s: u32) {
+        let Self { lang: _, alone, copies, .. } = Self::new(lang, notices_per_s, notice_copies_per_s);
+        (self.lang, self.alone, self.copies) = (lang, alone, copies);
+    }
+
     /// When what waits must be told.
     pub(super) fn next_deadline(&self) -> Option<Time> {
         self.due

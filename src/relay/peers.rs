@@ -34,6 +34,8 @@ pub(super) struct Peer {
     pub(super) unreachables: u8,
     /// Datagrams in a row that were echoes.
     pub(super) echoes: u8,
+    /// What it says is dropped.
+    pub(super) muted: bool,
     warned: bool,
 }
 
@@ -122,6 +124,7 @@ impl Peers {
             heard_ns: now.nanos(),
             unreachables: 0,
             echoes: 0,
+            muted: false,
             warned: false,
         });
         let (hash, paths, peers) = (self.hash, self.roster.paths(), &self.peers);

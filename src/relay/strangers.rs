@@ -32,8 +32,18 @@ impl Relay {
             Text::Bare(_) | Text::Line { .. } if self.admission.is_refused(path.remote, now) => {
                 Verdict::Dropped(DropReason::RefusedAddress)
             }
-            Text::Bare(text) => self.hear_name(now, path, text, out),
+            Text::Bare(_) | Text::Line { .. } => match self.gate.shuts_out() {
+                Some((reason, _)) => Verdict::Dropped(reason),
+                None => self.hear_text(now, path, text, bytes, out),
+            },
+        }
+    }
+
+    fn hear_text(&mut self, now: Time, path: Path, text: Text<'_>, bytes: &[u8], out: &mut Outbox) -> Verdict {
+        match text {
             Text::Line { name, rest } => self.hear_first_line(now, path, name, rest, bytes, out),
+            Text::Bare(text) => self.hear_name(now, path, text, out),
+            _ => Verdict::Dropped(DropReason::Empty),
         }
     }
 
@@ -79,6 +89,9 @@ impl Relay {
     }
 
     fn admit(&mut self, now: Time, path: Path, name: Name, out: &mut Outbox) -> Verdict {
+        if self.bans.cover_name(name.as_str(), now) {
+            return Verdict::Dropped(DropReason::Banned);
+        }
         match self.admission.admit(&self.limits, path.remote, self.peers.len(), now) {
             Err(reason) => Verdict::Dropped(reason),
             Ok(()) => {

@@ -2,11 +2,13 @@
 //! the loop never waits for.
 
 use super::report::Report;
-use crate::relay::{Command, Outcome, Rooms, SlowView};
+use crate::config::Config;
+use crate::relay::{Command, Outcome, RoomView, SlowView};
 use mio::{Registry, Token, Waker};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration;
 
@@ -28,25 +30,36 @@ pub enum Notice {
 pub(super) enum Request {
     Command(Command, SyncSender<Outcome>),
     Report(SyncSender<Report>),
-    Rooms(u16, SyncSender<Rooms>),
+    Rooms(usize, SyncSender<RoomPage>),
     Slow(SyncSender<Vec<SlowView>>),
+    Reconfigure(Box<Config>, SyncSender<Outcome>),
 }
+
+/// Some rooms, and where the next ones begin.
+type RoomPage = (Vec<RoomView>, Option<usize>);
 
 /// The loop's end of the queue.
 pub(super) struct Requests {
     queue: Receiver<Request>,
     sender: SyncSender<Request>,
     waker: Arc<Waker>,
+    ready: Arc<AtomicBool>,
 }
 
 impl Requests {
     pub(super) fn new(registry: &Registry, token: Token, waiting_max: usize) -> io::Result<Self> {
         let (sender, queue) = mpsc::sync_channel(waiting_max);
-        Ok(Self { queue, sender, waker: Arc::new(Waker::new(registry, token)?) })
+        let (waker, ready) = (Arc::new(Waker::new(registry, token)?), Arc::new(AtomicBool::new(true)));
+        Ok(Self { queue, sender, waker, ready })
     }
 
     pub(super) fn handle(&self) -> Handle {
-        Handle { requests: self.sender.clone(), waker: Arc::clone(&self.waker) }
+        Handle { requests: self.sender.clone(), waker: Arc::clone(&self.waker), ready: Arc::clone(&self.ready) }
+    }
+
+    /// Nobody should be sent here any more.
+    pub(super) fn set_unready(&self) {
+        self.ready.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn next(&mut self) -> Option<Request> {
@@ -59,9 +72,27 @@ impl Requests {
 pub struct Handle {
     requests: SyncSender<Request>,
     waker: Arc<Waker>,
+    ready: Arc<AtomicBool>,
 }
 
 impl Handle {
+    /// Whether somebody new may be sent here: until the relay drains or stops.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Some of the rooms, from `place` on, and where the next ones begin; `None` when the server has ended.
+    pub fn rooms(&self, place: usize) -> Option<(Vec<RoomView>, Option<usize>)> {
+        self.ask(|answer| Request::Rooms(place, answer))
+    }
+
+    /// Takes over of `config` what can change while the server runs: limits, as
+    /// far as [`Limits::changed_to`](crate::config::Limits::changed_to) says, and
+    /// the interval of the statistics. `None` when the server has ended.
+    pub fn reconfigure(&self, config: Config) -> Option<Outcome> {
+        self.ask(|answer| Request::Reconfigure(Box::new(config), answer))
+    }
+
     /// Does a command and waits for what became of it; `None` when the server has ended.
     pub fn command(&self, command: Command) -> Option<Outcome> {
         self.ask(|answer| Request::Command(command, answer))
@@ -77,9 +108,9 @@ impl Handle {
         self.ask_within(wait, Request::Report).map(Report::with_memory)
     }
 
-    /// Some rooms, from place `from` on, if the loop answers within `wait`.
-    pub fn rooms_within(&self, wait: Duration, from: u16) -> Option<Rooms> {
-        self.ask_within(wait, |answer| Request::Rooms(from, answer))
+    /// [`rooms`](Self::rooms), if the loop answers within `wait`.
+    pub fn rooms_within(&self, wait: Duration, place: usize) -> Option<(Vec<RoomView>, Option<usize>)> {
+        self.ask_within(wait, |answer| Request::Rooms(place, answer))
     }
 
     /// The slowest of the native members, if the loop answers within `wait`.

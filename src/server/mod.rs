@@ -22,7 +22,7 @@ use crate::config::{self, Config};
 use crate::directory::Directory;
 use crate::metrics::{Histograms, LeaveReason};
 use crate::net::{BindError, Flushed, Io, Received, Socket, SocketOptions};
-use crate::relay::{Event, Outcome, Relay};
+use crate::relay::{Ban, Command, Event, Outcome, Relay};
 use clock::Clock;
 use handle::{Request, Requests};
 use mio::{Events, Poll, Token};
@@ -323,6 +323,9 @@ impl Server {
                     let now = self.clock.now();
                     let outcome = self.relay.handle_command(now, command, &mut self.outbox);
                     self.stopping |= outcome == Outcome::ShutDown;
+                    if matches!(outcome, Outcome::ShutDown | Outcome::Draining) {
+                        self.requests.set_unready();
+                    }
                     self.end_turn(now);
                     while self.stopping && !self.is_blocked() && self.relay.shut_some_sessions(&mut self.outbox) {
                         self.end_turn(now);
@@ -332,10 +335,35 @@ impl Server {
                     _ = answer.try_send(outcome);
                 }
                 Request::Report(answer) => _ = answer.try_send(self.books()),
-                Request::Rooms(from, answer) => _ = answer.try_send(self.relay.rooms_from(from)),
+                Request::Rooms(place, answer) => {
+                    _ = answer.try_send(self.relay.room_views(place, config::ROOMS_PER_VIEW));
+                }
                 Request::Slow(answer) => _ = answer.try_send(self.relay.slow_members()),
+                Request::Reconfigure(config, answer) => _ = answer.try_send(self.reconfigure(*config)),
             }
         }
+    }
+
+    fn reconfigure(&mut self, config: Config) -> Outcome {
+        let now = self.clock.now();
+        self.stats_every = Duration::from_millis(config.stats_every_ms);
+        self.stats_due = (!self.stats_every.is_zero()).then(|| now + self.stats_every);
+        self.relay.handle_command(now, Command::Reconfigure(Box::new(config.limits)), &mut self.outbox)
+    }
+
+    /// Lets plain members in that were here before: their addresses and names.
+    /// To be called before the first turn. Returns how many came.
+    pub fn restore<'n>(&mut self, members: impl IntoIterator<Item = (SocketAddr, &'n str)>) -> usize {
+        let now = self.clock.now();
+        let restored = members.into_iter().filter(|(remote, name)| self.relay.restore(now, *remote, name)).count();
+        self.apply_events();
+        restored
+    }
+
+    /// Sets a ban before the first turn. Returns whether there was room for it.
+    pub fn ban(&mut self, ban: Ban) -> bool {
+        let now = self.clock.now();
+        self.relay.handle_command(now, Command::Ban(ban), &mut self.outbox) == Outcome::Banned
     }
 
     fn handle_unreachables(&mut self) {
@@ -487,12 +515,19 @@ impl Server {
 
     fn apply(&mut self, event: Event) {
         match event {
-            Event::Joined { remote, name, unix_s } => {
+            Event::Joined { remote, name, unix_s, native } => {
                 tracing::info!(target: AUDIT, %remote, name = &*name, "joined");
-                self.directory.insert(remote, name, unix_s);
+                self.directory.insert(remote, name, native, unix_s);
+            }
+            Event::Restored { remote, name, unix_s } => {
+                tracing::info!(target: AUDIT, %remote, name = &*name, "here again, as before the start");
+                self.directory.insert(remote, name, false, unix_s);
             }
             Event::Left { remote, name, reason } => {
-                self.directory.remove(remote);
+                // Those who stay to the end are in the directory after it: a restart may want them.
+                if reason != LeaveReason::Shutdown {
+                    self.directory.remove(remote);
+                }
                 log_leave(remote, &name, reason);
             }
             Event::Moved { from, to } => {
@@ -523,6 +558,7 @@ fn log_leave(remote: SocketAddr, name: &str, reason: LeaveReason) {
             target: AUDIT, %remote, name, reason = why,
             "quarantined for 60 s: it sends back what others say (--mirror-guard off turns this off)"
         ),
+        LeaveReason::Banned => tracing::info!(target: AUDIT, %remote, name, reason = why, "removed by a ban"),
         LeaveReason::Kicked => tracing::info!(target: AUDIT, %remote, name, reason = why, "kicked, refused for 60 s"),
         _ => tracing::info!(target: AUDIT, %remote, name, reason = why, "left"),
     }

@@ -331,6 +331,12 @@ pub enum Answer<'a> {
     Idle,
     /// Removed by the operator.
     Kicked,
+    /// Banned by the operator.
+    Banned,
+    /// The line was a muted member's.
+    Muted,
+    /// The relay is about to stop; where to go, if there is another.
+    Draining(Option<&'a str>),
     /// The relay stops.
     Shutdown,
     /// The operator speaks.
@@ -361,6 +367,10 @@ fn push_zh(line: &mut AnswerLine, answer: Answer<'_>) {
         Answer::IdleWarning(seconds) => line.push(format_args!("长时间未发言, {seconds} 秒后将离开")),
         Answer::Idle => line.push(format_args!("长时间未发言, 已离开")),
         Answer::Kicked => line.push(format_args!("已被管理员移出")),
+        Answer::Banned => line.push(format_args!("已被管理员封禁")),
+        Answer::Muted => line.push(format_args!("未发送: 已被禁言")),
+        Answer::Draining(None) => line.push(format_args!("服务器即将关闭")),
+        Answer::Draining(Some(to)) => line.push(format_args!("服务器即将关闭, 请转到 {to}")),
         Answer::Shutdown => line.push(format_args!("服务器关闭")),
         Answer::Operator(text) => line.push(format_args!("{text}")),
     }
@@ -376,6 +386,10 @@ fn push_en(line: &mut AnswerLine, answer: Answer<'_>) {
         Answer::IdleWarning(seconds) => line.push(format_args!("you were silent for long, leaving in {seconds} s")),
         Answer::Idle => line.push(format_args!("you were silent for too long and have left")),
         Answer::Kicked => line.push(format_args!("you were removed by the operator")),
+        Answer::Banned => line.push(format_args!("you were banned by the operator")),
+        Answer::Muted => line.push(format_args!("not sent: you are muted")),
+        Answer::Draining(None) => line.push(format_args!("shutting down soon")),
+        Answer::Draining(Some(to)) => line.push(format_args!("shutting down soon, go to {to}")),
         Answer::Shutdown => line.push(format_args!("shutting down")),
         Answer::Operator(text) => line.push(format_args!("{text}")),
     }

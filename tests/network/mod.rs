@@ -14,13 +14,16 @@ use std::time::Duration;
 /// How long a datagram is on its way.
 pub const LATENCY: Duration = Duration::from_millis(20);
 /// Addresses that members move to are so far from the first.
-const MOVED: u16 = 10_000;
+const MOVED: u16 = 100;
 
 struct Member {
     client: Client,
     addr: SocketAddr,
     is_cut: bool,
+    sent: usize,
     told: Vec<Event<'static>>,
+    /// When each of them was told.
+    told_at: Vec<Time>,
 }
 
 /// A datagram on its way, to the relay or from it.
@@ -38,6 +41,9 @@ pub struct Network {
     on_the_way: BTreeMap<(u64, u64), Packet>,
     packets: u64,
     loss_percent: u64,
+    /// So many of a hundred come twice, and each up to so much later.
+    duplicates_percent: u64,
+    jitter: Duration,
     chance: u64,
     /// All that has come to the relay.
     seen: Vec<Vec<u8>>,
@@ -50,7 +56,19 @@ impl Network {
         change(&mut limits);
         let bench = Bench::new(&limits);
         let (members, plain, on_the_way) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        Self { bench, limits, members, plain, on_the_way, packets: 0, loss_percent: 0, chance: 1, seen: Vec::new() }
+        Self {
+            bench,
+            limits,
+            members,
+            plain,
+            on_the_way,
+            packets: 0,
+            loss_percent: 0,
+            duplicates_percent: 0,
+            jitter: Duration::ZERO,
+            chance: 1,
+            seen: Vec::new(),
+        }
     }
 
     // ---- members -------------------------------------------------------------------------
@@ -60,7 +78,7 @@ impl Network {
         let at = self.members.len();
         let client = Client::new(options, [at as u8 + 1; 32], self.bench.now).expect("a name");
         let addr = SocketAddr::from(([127, 0, 0, 1], 20_000 + at as u16));
-        self.members.push(Member { client, addr, is_cut: false, told: Vec::new() });
+        self.members.push(Member { client, addr, is_cut: false, sent: 0, told: Vec::new(), told_at: Vec::new() });
         self.pump(at);
         at
     }
@@ -97,6 +115,7 @@ impl Network {
     pub fn send(&mut self, at: usize, room: RoomId, text: &str) {
         let (now, client) = self.at(at);
         client.send(now, room, text.as_bytes()).expect("there is place");
+        self.members[at].sent += 1;
         self.pump(at);
     }
 
@@ -128,6 +147,18 @@ impl Network {
         (self.loss_percent, self.chance) = (percent, seed);
     }
 
+    /// So many of a hundred datagrams come twice from now on, and each one up to `jitter` later.
+    pub fn disturb(&mut self, duplicates_percent: u64, jitter: Duration) {
+        (self.duplicates_percent, self.jitter) = (duplicates_percent, jitter);
+    }
+
+    /// A number below `below` that nobody can guess, but for the seed.
+    pub fn draw(&mut self, below: u64) -> u64 {
+        // A linear congruential generator (Knuth): the same numbers for the same seed.
+        self.chance = self.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.chance >> 33) % below
+    }
+
     /// Nothing reaches a member or comes from it.
     pub fn cut(&mut self, at: usize, is_cut: bool) {
         self.members[at].is_cut = is_cut;
@@ -142,15 +173,20 @@ impl Network {
     }
 
     /// The relay's process dies and another one takes its place.
-    pub fn lose_state(&mut self, seed: u8) {
-        self.bench.relay = Relay::new(&self.limits, addr(OWN), [seed; 32]);
+    pub fn lose_state(&mut self, seed: u64) {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        self.bench.relay = Relay::new(&self.limits, addr(OWN), bytes);
     }
 
     // ---- what was told -----------------------------------------------------------------------
 
     /// What a member was told so far is not looked at any more.
     pub fn forget(&mut self) {
-        self.members.iter_mut().for_each(|member| member.told.clear());
+        for member in &mut self.members {
+            member.told.clear();
+            member.told_at.clear();
+        }
     }
 
     /// How many events of a member are so.
@@ -160,15 +196,34 @@ impl Network {
 
     /// Messages in their order: place, author's name, text.
     pub fn said(&self, at: usize) -> Vec<(Seq, String, String)> {
-        let message = |event: &Event<'_>| match event {
-            Event::Message(message) => Some((
-                message.seq,
-                message.name.as_deref().unwrap_or("?").to_owned(),
-                String::from_utf8_lossy(&message.payload).into_owned(),
-            )),
+        messages(&self.members[at].told)
+    }
+
+    /// The same, of the relay's newest state only.
+    pub fn said_in_last_epoch(&self, at: usize) -> Vec<(Seq, String, String)> {
+        let is_new = |event: &Event<'_>| matches!(event, Event::Connected { resumed: false, .. });
+        let told = &self.members[at].told;
+        let from = told.iter().rposition(is_new).unwrap_or(0);
+        messages(&told[from..])
+    }
+
+    /// How many messages a member has handed over.
+    pub fn sent(&self, at: usize) -> usize {
+        self.members[at].sent
+    }
+
+    /// When a member was told each message.
+    pub fn told_at(&self, at: usize) -> Vec<(Time, String)> {
+        let member = &self.members[at];
+        let texts = member.told.iter().zip(&member.told_at).filter_map(|(event, at)| match event {
+            Event::Message(message) => Some((*at, String::from_utf8_lossy(&message.payload).into_owned())),
             _ => None,
-        };
-        self.members[at].told.iter().filter_map(message).collect()
+        });
+        texts.collect()
+    }
+
+    pub fn now(&self) -> Time {
+        self.bench.now
     }
 
     pub fn presence_of(&self, at: usize, name: &str) -> Option<MemberId> {
@@ -258,6 +313,7 @@ impl Network {
         }
         while let Some(event) = member.client.poll_event() {
             member.told.push(event.into_owned());
+            member.told_at.push(now);
         }
         let (from, is_cut) = (member.addr, member.is_cut);
         if !is_cut {
@@ -270,16 +326,29 @@ impl Network {
     }
 
     fn post(&mut self, from: SocketAddr, to: Option<SocketAddr>, bytes: Vec<u8>) {
-        // A linear congruential generator (Knuth): the same losses for the same seed.
-        self.chance = self.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        if (self.chance >> 33) % 100 >= self.loss_percent {
-            self.packets += 1;
-            let due = self.bench.now + LATENCY;
-            self.on_the_way.insert((due.nanos(), self.packets), Packet { from, to, bytes });
+        for _ in 0..=u8::from(self.draw(100) < self.duplicates_percent) {
+            if self.draw(100) >= self.loss_percent {
+                self.packets += 1;
+                let late = self.draw(1 + self.jitter.as_millis() as u64);
+                let due = self.bench.now + LATENCY + Duration::from_millis(late);
+                self.on_the_way.insert((due.nanos(), self.packets), Packet { from, to, bytes: bytes.clone() });
+            }
         }
     }
 }
 
 fn plain_addr(plain: usize) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 40_000 + plain as u16))
+}
+
+fn messages(told: &[Event<'_>]) -> Vec<(Seq, String, String)> {
+    let message = |event: &Event<'_>| match event {
+        Event::Message(message) => Some((
+            message.seq,
+            message.name.as_deref().unwrap_or("?").to_owned(),
+            String::from_utf8_lossy(&message.payload).into_owned(),
+        )),
+        _ => None,
+    };
+    told.iter().filter_map(message).collect()
 }

@@ -2,6 +2,8 @@
 //! of the test's choosing. Checks the books after every step.
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
+pub mod native;
+
 use outcry::Time;
 use outcry::batch::{Item, Outbox, Path, SendTally};
 use outcry::config::{self, Limits};

@@ -2,14 +2,17 @@
 
 use crate::benchmark::{Benchmark, Progress};
 use crate::child::Relay;
-use crate::members::{Options, Protocol, Sockets};
+use crate::lossy::Flaws;
+use crate::members::{Options, Protocol, Sockets, Venue};
 use crate::plan::{Arrival, Sizes, Workload};
 use crate::report::Slo;
 use crate::scenario::{Scenario, Script};
 use crate::trace::Trace;
 use crate::units::{parse_bytes, parse_count, parse_duration, parse_scaled};
 use clap::Args;
+use outcry::client::AccessKey;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +23,8 @@ pub(super) struct WorkloadArgs {
     #[arg(long, value_name = "ADDR")]
     target: Option<SocketAddr>,
 
-    /// What the server speaks; nats, redis and mqtt over TCP, a connection per member.
+    /// What the server speaks; plain and native over UDP, nats, redis and mqtt over TCP, a
+    /// connection per member.
     #[arg(long, value_enum, default_value = "plain")]
     protocol: Protocol,
 
@@ -110,6 +114,35 @@ pub(super) struct WorkloadArgs {
     #[arg(long)]
     gro: bool,
 
+    /// Native members are in this room; in several, it is how their names begin.
+    #[arg(long, value_name = "NAME", default_value = Venue::ROOM_DEFAULT)]
+    room: String,
+
+    /// Rooms that members are spread over evenly, for --scenario rooms.
+    #[arg(long, value_name = "R", default_value = "1", value_parser = parse_count)]
+    rooms: u32,
+
+    /// File with the access key of the server, for native members.
+    #[arg(long, value_name = "FILE")]
+    access_key_file: Option<PathBuf>,
+
+    /// Share of datagrams that a proxy on the way loses, each way, as 0.05. Such
+    /// results are labelled and compared with their like.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    loss: f64,
+
+    /// How many are lost in a row, on average.
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    loss_burst: f64,
+
+    /// Share of datagrams that the proxy delivers twice.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    duplicate: f64,
+
+    /// Share of datagrams that the proxy holds for 1 to 5 ms, so that others overtake them.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    reorder: f64,
+
     /// The server's process on this host: its CPU per copy and its memory are reported.
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
@@ -160,6 +193,8 @@ impl WorkloadArgs {
             tx_threads: self.tx_threads,
             rx_threads: self.rx_threads,
             pin: self.pin,
+            venue: self.venue()?,
+            flaws: self.flaws(),
             options: Options { receive_buffer: self.rcvbuf, gro: self.gro },
             // Known when the relay is started.
             server_pid: self.server_pid.or_else(|| self.target.is_none().then_some(0)),
@@ -179,16 +214,30 @@ impl WorkloadArgs {
         if self.target.is_some() {
             return Ok(None);
         }
-        if self.protocol != Protocol::Plain {
+        if !self.protocol.is_udp() {
             return Err(format!("--protocol {} needs --target: only outcry is started here", self.protocol));
         }
-        let relay = Relay::start(self.clients, &[])?;
+        let key = self.access_key_file.iter().flat_map(|file| ["--access-key-file".into(), file.display().to_string()]);
+        let relay = Relay::start(self.clients, &key.collect::<Vec<String>>())?;
         for benchmark in benchmarks {
             benchmark.target = relay.address();
             benchmark.server_pid = Some(relay.pid());
         }
         say.say(&format!("no --target: started a relay at {} (process {})", relay.address(), relay.pid()));
         Ok(Some(relay))
+    }
+
+    fn venue(&self) -> Result<Venue, String> {
+        let read =
+            |file: &PathBuf| std::fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display()));
+        let key = self.access_key_file.as_ref().map(read).transpose()?;
+        let access_key = key.map(|bytes| AccessKey::from_file(&bytes));
+        Ok(Venue { room: self.room.clone(), rooms: self.rooms, access_key })
+    }
+
+    fn flaws(&self) -> Option<Flaws> {
+        let asked = Flaws { loss: self.loss, burst: self.loss_burst, duplicate: self.duplicate, reorder: self.reorder };
+        (asked != Flaws::default()).then_some(asked)
     }
 
     fn workload(&self, pace: Pace, trace: Option<Trace>) -> Result<Workload, String> {

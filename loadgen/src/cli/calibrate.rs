@@ -2,8 +2,9 @@
 
 use super::Output;
 use crate::measure::{self, Ceiling, Settings};
-use crate::members::{Options, Protocol, Sockets, plain};
+use crate::members::{Options, Protocol, Sockets, Venue, plain};
 use crate::payload;
+use crate::rooms::Rooms;
 use crate::units::{parse_count, parse_duration, show_count, show_ns, show_scaled};
 use clap::Args;
 use std::time::Duration;
@@ -63,6 +64,7 @@ pub(super) fn run(args: &CalibrateArgs) -> Result<u8, String> {
         run: 1,
         senders: 1,
         counted: args.clients,
+        rooms: Rooms::new(1, args.clients),
         reading: args.clients,
         disturbance: None,
         tx_threads: 0,
@@ -76,7 +78,7 @@ pub(super) fn run(args: &CalibrateArgs) -> Result<u8, String> {
     let options = Options { receive_buffer: None, gro: args.gro };
     let found = measure::calibrate(
         args.protocol,
-        &|target| args.protocol.open(args.sockets, target, args.clients, &[], options),
+        &|target| args.protocol.open(args.sockets, target, args.clients, &[], options, &Venue::default()),
         args.size as u16,
         &settings,
         args.duration,

@@ -73,7 +73,7 @@ pub(super) fn run(args: &FloorArgs) -> Result<u8, String> {
     let mut shown = Shown::new(args.progress);
     // Joins are not told: a notice is a fan-out of its own.
     let relay = match args.target {
-        None => Some(Relay::start(args.clients, &["--notice-copies", "1"])?),
+        None => Some(Relay::start(args.clients, &["--notice-copies".into(), "1".into()])?),
         Some(_) => None,
     };
     let server = relay.as_ref().map(|relay| (relay.address(), relay.pid())).or(args.target.zip(args.server_pid));

@@ -1,5 +1,5 @@
 //! The server's own counters, from its OpenMetrics page: what it dropped, and
-//! why. [`TABLE`] alone knows the names.
+//! why. One table here knows the names, and nothing else does.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

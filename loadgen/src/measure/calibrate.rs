@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::members::{Protocol, plain};
 use crate::payload::{self, Phase, Stamp};
 use crate::plan::Plan;
+use crate::rooms::Rooms;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -62,6 +63,7 @@ fn reflect(
     let settings = Settings {
         senders: 1,
         counted: members,
+        rooms: Rooms::new(1, members),
         reading: members,
         reflected: true,
         in_flight: None,

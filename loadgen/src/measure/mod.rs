@@ -10,6 +10,7 @@ mod floor;
 mod histograms;
 mod outcome;
 mod outlet;
+mod podium;
 mod position;
 mod recorder;
 mod rx;
@@ -23,13 +24,14 @@ pub use collect::{Collector, Second};
 pub use disturb::Disturbance;
 pub use floor::{Floor, Round, floor};
 pub use histograms::{Latency, SAMPLES_PER_TAIL, supported};
-pub use outcome::{ClientTail, Measurement, ThreadLoad};
+pub use outcome::{ClientTail, Measurement, RoomCounts, ThreadLoad};
 pub use position::{Fit, PositionPoint, Positions};
 pub use recorder::Integrity;
 
 use crate::clock::Clock;
 use crate::members::Transport;
 use crate::plan::Plan;
+use crate::rooms::Rooms;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -43,6 +45,8 @@ pub struct Settings {
     pub senders: u32,
     /// The members whose copies count and who send: those below this number.
     pub counted: u32,
+    /// Which member is in which room: what is said in one is for that one.
+    pub rooms: Rooms,
     /// The members that read: those below this number.
     pub reading: u32,
     /// What is done to the target or to members meanwhile.
@@ -61,6 +65,13 @@ pub struct Settings {
     pub in_flight: Option<u32>,
     /// How long after the last message copies are waited for, at most.
     pub drain_max: Duration,
+}
+
+impl Settings {
+    /// How many receive one message: all others of its room.
+    fn receivers(&self) -> u32 {
+        self.counted.min(self.rooms.size()).saturating_sub(1)
+    }
 }
 
 /// The member that sender `sender` of `senders` is: spread over all members,
@@ -84,7 +95,7 @@ pub fn measure(
     interrupt: &AtomicBool,
     watch: &mut dyn Watch,
 ) -> Result<Measurement, String> {
-    let board = Board::new(plan.slots.len(), settings.counted.saturating_sub(1));
+    let board = Board::new(plan.slots.len(), settings.receivers());
     let start = clock.now() + 50_000_000;
     let mut collector = Collector::new(settings.rx_threads, start + plan.warmup_ns, start + plan.end_ns);
     std::thread::scope(|scope| {
@@ -115,7 +126,7 @@ pub fn measure(
         }
         board.end_sending();
         let sent = senders.into_iter().map(join).collect::<Result<Vec<_>, _>>()?;
-        drain(&board, settings, &mut collector);
+        drain(&board, settings, transport.quiet(), &mut collector);
         board.stop_receiving();
         let received = receivers.into_iter().map(join).collect::<Result<Vec<_>, _>>()?;
         collector.collect();
@@ -129,13 +140,13 @@ fn join<T>(thread: std::thread::ScopedJoinHandle<'_, Result<T, String>>) -> Resu
 }
 
 /// Waits until every copy is here, or nothing has come for a while.
-fn drain(board: &Board, settings: &Settings, collector: &mut Collector) {
+fn drain(board: &Board, settings: &Settings, quiet_at: Duration, collector: &mut Collector) {
     const STEP: Duration = Duration::from_millis(10);
-    const QUIET_STEPS: u32 = 60;
-    let steps = (settings.drain_max.as_millis() / STEP.as_millis()) as u32;
+    let steps_in = |span: Duration| (span.as_millis() / STEP.as_millis()) as u32;
+    let (steps, quiet_steps) = (steps_in(settings.drain_max), steps_in(quiet_at));
     let (mut quiet, mut seen) = (0, board.received());
     for _ in 0..steps {
-        if board.complete() || quiet >= QUIET_STEPS {
+        if board.complete() || quiet >= quiet_steps {
             return;
         }
         std::thread::sleep(STEP);

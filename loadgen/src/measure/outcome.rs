@@ -2,7 +2,7 @@
 
 use super::rx::Received;
 use super::tx::Sent;
-use super::{Board, Collector, Integrity, Latency, Positions, Second, Settings};
+use super::{Board, Collector, Integrity, Latency, Positions, Second, Settings, sender_member};
 use crate::plan::{Plan, Slot};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -42,6 +42,28 @@ pub struct ClientTail {
     pub copies: u64,
     /// Its 99th percentile of delivery, one digit exact.
     pub p99_ns: u64,
+}
+
+/// What became of one room's messages.
+#[derive(Clone, Debug, Default)]
+pub struct RoomCounts {
+    /// Messages that the kernel took.
+    pub sent: u64,
+    /// Messages that everybody in the room got.
+    pub complete: u64,
+    /// Distinct copies that came.
+    pub delivered: u64,
+    /// Of the last copy, one value a message that came at all.
+    pub last_receiver: Latency,
+}
+
+impl RoomCounts {
+    fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.complete += other.complete;
+        self.delivered += other.delivered;
+        self.last_receiver.add(&other.last_receiver);
+    }
 }
 
 /// What one run measured. Messages are those of the measure phase.
@@ -89,6 +111,8 @@ pub struct Measurement {
     pub lag: Latency,
     /// Position in the fan-out.
     pub positions: Positions,
+    /// Room by room, where there are several; else none.
+    pub rooms: Vec<RoomCounts>,
     /// Every client's tail, by member.
     pub clients: Vec<ClientTail>,
     /// Second by second.
@@ -120,6 +144,7 @@ impl Measurement {
         self.spread.add(&other.spread);
         self.lag.add(&other.lag);
         self.positions.add(&other.positions);
+        self.rooms.iter_mut().zip(&other.rooms).for_each(|(room, more)| room.add(more));
         for (client, more) in self.clients.iter_mut().zip(&other.clients) {
             client.copies += more.copies;
             client.p99_ns = client.p99_ns.max(more.p99_ns);
@@ -203,6 +228,7 @@ pub(super) fn merge(
         spread: Latency::default(),
         lag: sending.lag,
         positions: Positions::new(board.expected()),
+        rooms: rooms_of(settings),
         clients: Vec::new(),
         seconds: Vec::new(),
         threads: Vec::new(),
@@ -221,6 +247,7 @@ pub(super) fn merge(
         if sent {
             result.sent += 1;
             count_message(&mut result, board.copies(index), start + slot.at, times[index]);
+            count_in_room(&mut result, settings, slot, board.copies(index), start, times[index].1);
         }
     }
     result.seconds = collector.seconds;
@@ -271,6 +298,23 @@ fn count_message(result: &mut Measurement, copies: u32, planned: u64, (first, la
     result.complete += u64::from(copies >= result.receivers);
     result.last_receiver.record(last.saturating_sub(planned));
     result.spread.record(last.saturating_sub(first));
+}
+
+/// One for each room; a single one is told by the rest.
+fn rooms_of(settings: &Settings) -> Vec<RoomCounts> {
+    let rooms = settings.rooms.count();
+    vec![RoomCounts::default(); if rooms > 1 { rooms as usize } else { 0 }]
+}
+
+fn count_in_room(result: &mut Measurement, settings: &Settings, slot: &Slot, copies: u32, start: u64, last: u64) {
+    let room = settings.rooms.of(sender_member(slot.sender, settings.senders, settings.counted));
+    let Some(room) = result.rooms.get_mut(room as usize) else { return };
+    room.sent += 1;
+    room.delivered += u64::from(copies);
+    room.complete += u64::from(copies >= result.receivers);
+    if copies > 0 {
+        room.last_receiver.record(last.saturating_sub(start + slot.at));
+    }
 }
 
 fn add_thread(result: &mut Measurement, settings: &Settings, thread: Received) {

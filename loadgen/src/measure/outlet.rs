@@ -1,6 +1,7 @@
-//! How the reflector reaches the members it feeds: prepared datagrams, or the
-//! frames of a TCP protocol on connections that the members opened.
+//! How the reflector reaches the members it feeds: prepared datagrams, entries
+//! of a room, or the frames of a TCP protocol on connections that the members opened.
 
+use super::podium::Podium;
 use crate::members::{Protocol, Transport};
 use outcry::net::Prebuilt;
 use std::collections::HashSet;
@@ -24,6 +25,7 @@ pub(super) type Open<'a> = &'a dyn Fn(SocketAddr) -> Result<Arc<dyn Transport>, 
 /// Sends to every member, and does nothing else.
 pub(super) enum Outlet {
     Datagrams { socket: UdpSocket, destinations: Vec<SocketAddr> },
+    Entries(Podium),
     Streams { protocol: Protocol, streams: Vec<TcpStream>, frames: Vec<u8> },
 }
 
@@ -31,9 +33,13 @@ impl Outlet {
     /// An outlet for `protocol`, and the members that `open` makes towards it.
     pub(super) fn open(protocol: Protocol, open: Open<'_>) -> Result<(Self, Arc<dyn Transport>), String> {
         let failed = |error: io::Error| format!("cannot open a socket: {error}");
-        if protocol == Protocol::Plain {
+        if protocol.is_udp() {
             let socket = UdpSocket::bind("127.0.0.1:0").map_err(failed)?;
             let transport = open(socket.local_addr().map_err(failed)?)?;
+            if protocol == Protocol::Native {
+                let podium = Podium::open(socket, &*transport, DESTINATIONS_MAX)?;
+                return Ok((Self::Entries(podium), transport));
+            }
             let mut destinations = transport.addresses();
             destinations.truncate(DESTINATIONS_MAX);
             return Ok((Self::Datagrams { socket, destinations }, transport));
@@ -58,6 +64,7 @@ impl Outlet {
     pub(super) fn receivers(&self) -> u32 {
         match self {
             Self::Datagrams { destinations, .. } => destinations.len() as u32,
+            Self::Entries(podium) => podium.destinations().len() as u32,
             Self::Streams { streams, .. } => streams.len() as u32,
         }
     }
@@ -66,10 +73,8 @@ impl Outlet {
     pub(super) fn room(&self) -> u64 {
         let each = OUTSTANDING_EACH * u64::from(self.receivers());
         match self {
-            Self::Datagrams { destinations, .. } => {
-                let ports: HashSet<u16> = destinations.iter().map(SocketAddr::port).collect();
-                each.min(OUTSTANDING_SHARED * ports.len() as u64)
-            }
+            Self::Datagrams { destinations, .. } => each.min(shared_room(destinations)),
+            Self::Entries(podium) => each.min(shared_room(podium.destinations())),
             Self::Streams { .. } => each,
         }
     }
@@ -81,6 +86,7 @@ impl Outlet {
                 let segments = (messages.len() > usize::from(len)).then_some(len);
                 Prebuilt::new(socket, destinations, messages, segments)?.send_all()
             }
+            Self::Entries(podium) => podium.say(messages, usize::from(len.max(1))),
             Self::Streams { protocol, streams, frames } => {
                 frames.clear();
                 let each = messages.chunks(usize::from(len.max(1)));
@@ -90,6 +96,11 @@ impl Outlet {
             }
         }
     }
+}
+
+fn shared_room(destinations: &[SocketAddr]) -> u64 {
+    let ports: HashSet<u16> = destinations.iter().map(SocketAddr::port).collect();
+    OUTSTANDING_SHARED * ports.len() as u64
 }
 
 /// Takes connections until no more will be opened.

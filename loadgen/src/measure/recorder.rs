@@ -7,6 +7,7 @@ use super::{Board, Positions, Settings, sender_member};
 use crate::members::{Sink, plain};
 use crate::payload::{self, Content, Phase, Stamp};
 use crate::plan::Plan;
+use crate::rooms::Rooms;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,9 @@ pub struct Integrity {
     pub corrupt: u64,
     /// Another run's messages, a member's own, and texts that nobody explains.
     pub unexpected: u64,
+    /// The unexpected ones among them that were said in another room.
+    #[serde(default)]
+    pub leaked: u64,
     /// Texts of the relay: joins, leaves, answers.
     pub notices: u64,
     /// What came to members that are set aside (they churn): not looked at.
@@ -40,6 +44,7 @@ impl Integrity {
         self.late += other.late;
         self.corrupt += other.corrupt;
         self.unexpected += other.unexpected;
+        self.leaked += other.leaked;
         self.notices += other.notices;
         self.aside += other.aside;
     }
@@ -56,6 +61,7 @@ pub(super) struct Recorder<'a> {
     run: u32,
     senders: u32,
     members: u32,
+    rooms: Rooms,
     messages: usize,
     late_ns: u64,
     reflected: bool,
@@ -89,6 +95,7 @@ impl<'a> Recorder<'a> {
             run: settings.run,
             senders: settings.senders,
             members,
+            rooms: settings.rooms,
             messages,
             late_ns: settings.late.as_nanos() as u64,
             reflected: settings.reflected,
@@ -132,6 +139,7 @@ impl<'a> Recorder<'a> {
         let index = stamp.index as usize;
         if !self.plausible(member, stamp) {
             self.integrity.unexpected += 1;
+            self.integrity.leaked += u64::from(self.leaks(member, stamp));
             return;
         }
         let own = self.own(member);
@@ -171,7 +179,20 @@ impl<'a> Recorder<'a> {
         stamp.run == self.run
             && (stamp.index as usize) < self.messages
             && stamp.sender < self.senders
-            && (self.reflected || sender_member(stamp.sender, self.senders, self.members) != member)
+            && (self.reflected || self.is_for(member, self.speaker(stamp)))
+    }
+
+    fn speaker(&self, stamp: &Stamp) -> u32 {
+        sender_member(stamp.sender, self.senders, self.members)
+    }
+
+    fn is_for(&self, member: u32, speaker: u32) -> bool {
+        speaker != member && self.rooms.of(speaker) == self.rooms.of(member)
+    }
+
+    /// Whether a message of this run was said in another room.
+    fn leaks(&self, member: u32, stamp: &Stamp) -> bool {
+        stamp.run == self.run && self.rooms.of(self.speaker(stamp)) != self.rooms.of(member)
     }
 }
 

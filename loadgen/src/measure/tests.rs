@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::members::{Options, Receiver, Sink, Sockets, Transport};
 use crate::payload::{self, Stamp};
 use crate::plan::{Arrival, Plan, Workload};
+use crate::rooms::Rooms;
 use outcry::net::Prebuilt;
 use std::net::UdpSocket;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ fn settings() -> Settings {
         run: 9,
         senders: 1,
         counted: MEMBERS,
+        rooms: Rooms::new(1, MEMBERS),
         reading: MEMBERS,
         disturbance: None,
         tx_threads: 1,

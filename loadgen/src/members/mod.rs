@@ -1,8 +1,10 @@
 //! How members reach the target: sockets, joining, leaving, sending and
 //! receiving. Knows bytes and members, not what a message means.
-//! UDP in `udp` and `shared`, publish-subscribe servers over TCP in `tcp`.
+//! UDP in `udp` and `shared`, `native` on top of them, publish-subscribe servers
+//! over TCP in `tcp`.
 
 pub mod limits;
+pub mod native;
 pub mod plain;
 pub mod protocol;
 pub mod shared;
@@ -10,9 +12,12 @@ mod slots;
 pub mod tcp;
 pub mod udp;
 
+pub use native::NativeFigures;
 pub use protocol::Protocol;
 
 use crate::clock::Clock;
+use crate::rooms::Rooms;
+use outcry::client::{AccessKey, Event};
 use std::io;
 use std::net::SocketAddr;
 use std::ops::AddAssign;
@@ -103,6 +108,28 @@ pub struct Options {
     pub gro: bool,
 }
 
+/// Where native members go, and what lets them in.
+#[derive(Clone, Debug)]
+pub struct Venue {
+    /// The room's name; the beginning of it where there are several.
+    pub room: String,
+    /// How many rooms the members are spread over.
+    pub rooms: u32,
+    /// The relay's access key, if it has one.
+    pub access_key: Option<AccessKey>,
+}
+
+impl Venue {
+    /// Not the lobby: there a relay turns every message into a line for plain members too.
+    pub const ROOM_DEFAULT: &'static str = "loadgen";
+}
+
+impl Default for Venue {
+    fn default() -> Self {
+        Self { room: Self::ROOM_DEFAULT.into(), rooms: 1, access_key: None }
+    }
+}
+
 /// What one visit to the kernel brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
@@ -127,6 +154,9 @@ pub trait Sink {
 
     /// `member` learnt that nobody listens at the target.
     fn refused(&mut self, _member: u32) {}
+
+    /// What `member`'s native client tells, before anything is made of it.
+    fn event(&mut self, _member: u32, _now: u64, _event: &Event<'_>) {}
 }
 
 /// All members of a run, shared by sending and receiving threads. What a plain
@@ -171,6 +201,26 @@ pub trait Transport: Send + Sync {
 
     /// What a report must say about how members were made.
     fn label(&self) -> String;
+
+    /// Which member is in which room.
+    fn rooms(&self) -> Rooms {
+        Rooms::new(1, self.members())
+    }
+
+    /// After so long without anything, nothing is under way any more.
+    fn quiet(&self) -> Duration {
+        Duration::from_millis(600)
+    }
+
+    /// Why members are not let in, if the target said so.
+    fn complaint(&self) -> Option<String> {
+        None
+    }
+
+    /// What native clients counted so far. Asks each of them: not while measuring.
+    fn native(&self) -> Option<NativeFigures> {
+        None
+    }
 }
 
 /// One thread's receiving half, made and used on that thread.

@@ -1,7 +1,7 @@
 //! What targets speak, and how members of each kind are opened.
 
 use super::tcp::{self, mqtt::Mqtt, nats::Nats, redis::Redis};
-use super::{Options, Sockets, Transport};
+use super::{Options, Sockets, Transport, Venue, native::Native};
 use clap::ValueEnum;
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,6 +13,8 @@ pub enum Protocol {
     /// UDP text datagrams: this workspace's relay, and anything like it.
     #[default]
     Plain,
+    /// This workspace's relay, its native protocol over UDP: one order, no loss.
+    Native,
     /// NATS core: a TCP connection per member, CONNECT with echo off.
     Nats,
     /// Redis PUBLISH and SUBSCRIBE: a connection per member, one more per sender.
@@ -25,6 +27,7 @@ impl fmt::Display for Protocol {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::Plain => "plain",
+            Self::Native => "native",
             Self::Nats => "nats",
             Self::Redis => "redis",
             Self::Mqtt => "mqtt",
@@ -33,9 +36,14 @@ impl fmt::Display for Protocol {
 }
 
 impl Protocol {
+    /// Whether members are UDP sockets, their own or shared.
+    pub fn is_udp(self) -> bool {
+        matches!(self, Self::Plain | Self::Native)
+    }
+
     /// What cannot be made of `members` with `sockets`, and what could.
     pub fn refuses(self, sockets: Sockets, gro: bool, members: u32, rx_threads: u32) -> Option<String> {
-        if self == Self::Plain {
+        if self.is_udp() {
             return (!sockets.fits(members, rx_threads)).then(|| sockets.bounds(rx_threads));
         }
         if gro {
@@ -56,9 +64,11 @@ impl Protocol {
         members: u32,
         speakers: &[u32],
         options: Options,
+        venue: &Venue,
     ) -> Result<Arc<dyn Transport>, String> {
         Ok(match self {
             Self::Plain => sockets.open(target, members, options)?,
+            Self::Native => Arc::new(Native::new(sockets.open(target, members, options)?, venue)),
             Self::Nats => Arc::new(tcp::Connections::<Nats>::open(target, members, speakers, options.receive_buffer)?),
             Self::Redis => {
                 Arc::new(tcp::Connections::<Redis>::open(target, members, speakers, options.receive_buffer)?)
@@ -67,11 +77,11 @@ impl Protocol {
         })
     }
 
-    /// A message as the target writes it to a member; bare for [`Protocol::Plain`].
+    /// A message as the target writes it to a member over TCP; bare over UDP.
     pub fn frame_copy(self, message: &[u8], out: &mut Vec<u8>) {
         use tcp::Codec;
         match self {
-            Self::Plain => out.extend_from_slice(message),
+            Self::Plain | Self::Native => out.extend_from_slice(message),
             Self::Nats => Nats::copy(message, out),
             Self::Redis => Redis::copy(message, out),
             Self::Mqtt => Mqtt::copy(message, out),

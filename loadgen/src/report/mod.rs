@@ -7,6 +7,7 @@ mod figure;
 mod files;
 mod html;
 mod loss;
+mod rooms;
 mod runs;
 mod slo;
 mod svg;
@@ -17,14 +18,17 @@ pub use compare::{Change, Comparison, compare, differences};
 pub use figure::Figure;
 pub use files::Files;
 pub use loss::{Loss, ServerDrops};
+pub use rooms::{RoomFigures, RoomsReport};
 pub use runs::{Interval, RunFigures, intervals};
 pub use slo::Slo;
 pub use sweep::{Curve, Point, knee};
 pub use text::print;
 
 use crate::check::{self, Gate, State};
+use crate::lossy::PathFigures;
 use crate::machine::environment::Environment;
 use crate::measure::{Fit, Integrity, Latency, Measurement, PositionPoint, Second, ThreadLoad, supported};
+use crate::members::NativeFigures;
 use crate::session::Joined;
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +55,15 @@ pub struct Report {
     pub integrity: Integrity,
     /// Where lost copies went.
     pub loss: Loss,
+    /// What native clients counted beside copies, warm-up included.
+    #[serde(default)]
+    pub native: Option<NativeFigures>,
+    /// What a lossy path did.
+    #[serde(default)]
+    pub path: Option<PathFigures>,
+    /// Room by room, where there are several.
+    #[serde(default)]
+    pub rooms: Option<RoomsReport>,
     /// The table of latencies, in ns.
     pub latency: Vec<Row>,
     /// Clients compared.
@@ -108,7 +121,7 @@ impl Verdict {
 /// What must be said wherever members that were made in a special way are
 /// shown, where the whole sentence does not fit; empty for the usual ones.
 pub fn mark(members_made: &str) -> String {
-    let said = ["SHARED", "GRO"].into_iter().filter(|word| members_made.contains(&format!("{word}:")));
+    let said = ["SHARED", "GRO", "LOSSY"].into_iter().filter(|word| members_made.contains(&format!("{word}:")));
     let said = said.collect::<Vec<_>>().join(", ");
     if said.is_empty() { said } else { format!(" ({said})") }
 }
@@ -308,6 +321,10 @@ pub struct Context {
     pub setup: Setup,
     /// How members came in.
     pub join: JoinFigures,
+    /// What native clients counted.
+    pub native: Option<NativeFigures>,
+    /// What a lossy path did.
+    pub path: Option<PathFigures>,
     /// The server's process.
     pub server: Option<Server>,
     /// For the self-check.
@@ -339,6 +356,9 @@ impl Report {
             traffic: Traffic::of(run),
             integrity: run.integrity,
             loss,
+            native: context.native,
+            path: context.path,
+            rooms: RoomsReport::of(run),
             latency,
             clients: Clients::of(run, context.name_of),
             position: Position { fit: run.positions.fit(), points: run.positions.points() },

@@ -10,6 +10,7 @@ pub fn print(report: &Report, out: &mut impl Write) -> fmt::Result {
     verdict(report, out)?;
     traffic(report, out)?;
     integrity(report, out)?;
+    native(report, out)?;
     latency(&report.latency, out)?;
     clients(report, out)?;
     position(report, out)?;
@@ -117,6 +118,39 @@ fn integrity(report: &Report, out: &mut impl Write) -> fmt::Result {
         return Ok(());
     }
     writeln!(out, "lost at     {}", loss.sentence())
+}
+
+/// What there is of native clients, a lossy path, and rooms.
+fn native(report: &Report, out: &mut impl Write) -> fmt::Result {
+    if let Some(rooms) = &report.rooms {
+        writeln!(out, "rooms       {}", rooms.sentence())?;
+    }
+    if let Some(path) = &report.path {
+        writeln!(
+            out,
+            "path        {} datagrams both ways, lost {}, repeated {}, held {}",
+            show_count(path.datagrams),
+            show_count(path.lost),
+            show_count(path.repeated),
+            show_count(path.held),
+        )?;
+    }
+    let Some(native) = &report.native else { return Ok(()) };
+    writeln!(
+        out,
+        "senders     accepted {}, not sent {}, still open {}, sent again {}, told to wait {}\n\
+         repair      asked for {} times, entries to one member alone {}, again {}, gone for good (GAP) {}, new sessions asked for {}",
+        show_count(native.accepted),
+        show_count(native.not_sent),
+        show_count(native.open),
+        show_count(native.resends),
+        show_count(native.slowed),
+        show_count(native.nacks),
+        show_count(native.alone),
+        show_count(native.again),
+        show_count(native.gone),
+        show_count(native.reconnects),
+    )
 }
 
 fn latency(rows: &[Row], out: &mut impl Write) -> fmt::Result {

@@ -72,8 +72,10 @@ fn a_gap_is_asked_for_after_five_to_ten_milliseconds_and_again_and_again() {
     // JOIN was answered at once: the pace is the quickest one. Time goes in whole milliseconds here.
     let expected = [20, 20, 20, 20, 20, 20, 20, 20, 30, 45, 68, 102, 152, 228, 342, 513, 769];
     assert_eq!(apart, expected);
-    peer.repair(2, &[bobs(2, b"2"), bobs(3, b"3")]);
+    peer.repair(2, &[bobs(2, b"2"), bobs(3, b"3"), bobs(4, b"4")]);
     assert_eq!(peer.heard(), texts(1..=4));
+    let counts = *peer.client.counts();
+    assert_eq!((counts.nacks, counts.entries, counts.entries_alone), (asks.len() as u64, 4, 2));
     peer.forget();
     peer.run(1000);
     assert_eq!(asked(&mut peer), []);

@@ -22,6 +22,7 @@ impl Relay {
     ) {
         let status = match self.native.instances.find_member(to).map(|known| known.session) {
             _ if payload.len() > DIRECT_PAYLOAD_BYTES_MAX => DirectStatus::TooLong,
+            _ if self.native.sessions.session(heard.index).muted => DirectStatus::Limit,
             Some(Some(target)) => return self.pass_on(heard.index, target, (dseq, kind, payload), out),
             // One that left lately may be back with its next HELLO: the sender tries again.
             Some(None) => return,

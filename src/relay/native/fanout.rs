@@ -31,13 +31,15 @@ impl Packer {
         Self { space, lens: Vec::with_capacity(DATAGRAMS_MAX) }
     }
 
-    /// Casts all that a room has not cast yet.
-    pub(super) fn cast(&mut self, index: RoomIndex, room: &mut Room, pool: &Pool, out: &mut Outbox) {
+    /// Casts all that a room has not cast yet. False: the turn has no place
+    /// left for it; the members see what they miss, and ask for it.
+    #[must_use]
+    pub(super) fn cast(&mut self, index: RoomIndex, room: &mut Room, pool: &Pool, out: &mut Outbox) -> bool {
         let (from, head) = (room.cast_to.0 + 1, room.ring.head());
         room.cast_to = Seq(head);
         room.uncast_cost = 0;
         if room.members.live.is_empty() || from > head {
-            return;
+            return true;
         }
         // Datagrams of about the same length: a train's segments are filled up to the longest.
         let bytes = room.ring.bytes_from(pool, from);
@@ -49,7 +51,18 @@ impl Packer {
         }
         room.cast_bytes += self.lens.iter().map(|&len| u64::from(len)).sum::<u64>();
         let messages = (head + 1 - from) as usize;
-        out.cast(index, Audience::Live, (&self.space, DATAGRAM_BYTES_MAX), &self.lens, messages);
+        self.send(index, Audience::Live, messages, out)
+    }
+
+    /// Casts what is packed, if the turn has a place for it.
+    fn send(&self, index: RoomIndex, audience: Audience, messages: usize, out: &mut Outbox) -> bool {
+        let longest = self.lens.iter().copied().max().map_or(0, usize::from);
+        let (casts, bytes) = out.spare_casts();
+        let fits = casts > 0 && longest * self.lens.len() <= bytes;
+        if fits {
+            out.cast(index, audience, (&self.space, DATAGRAM_BYTES_MAX), &self.lens, messages);
+        }
+        fits
     }
 
     fn pack(&mut self, index: RoomIndex, room: &Room, pool: &Pool, (from, head): (u64, u64), share: usize) {
@@ -67,7 +80,8 @@ impl Packer {
     }
 
     /// Casts how far a room is, to everyone in it.
-    fn cast_head(&mut self, index: RoomIndex, room: &Room, members: u32, out: &mut Outbox) {
+    #[must_use]
+    fn cast_head(&mut self, index: RoomIndex, room: &Room, members: u32, out: &mut Outbox) -> bool {
         let mut builder = Builder::to_room(&mut self.space[..DATAGRAM_BYTES_MAX], room.tag);
         builder.push(&Frame::Head {
             room: Room::handle(index),
@@ -76,8 +90,9 @@ impl Packer {
             head: Seq(room.ring.head()),
             tail: Seq(room.ring.tail()),
         });
-        let len = builder.len();
-        out.cast(index, Audience::Everyone, (&self.space, DATAGRAM_BYTES_MAX), &[len as u16], 0);
+        self.lens.clear();
+        self.lens.push(builder.len() as u16);
+        self.send(index, Audience::Everyone, 0, out)
     }
 }
 
@@ -117,8 +132,10 @@ impl Relay {
         for &index in &due {
             let native = &mut self.native;
             let room = native.rooms.at_mut(index);
-            native.packer.cast(index, room, &native.pool, out);
+            self.counters.native.casts_dropped +=
+                u64::from(!native.packer.cast(index, room, native.pools.of(index), out));
             room.is_due = false;
+            room.note_cast(now);
             let is_fed = !room.members.fed.is_empty();
             if is_fed {
                 self.arm_feed(now);
@@ -133,13 +150,14 @@ impl Relay {
         let mut owed = std::mem::take(&mut self.native.turn.acks);
         for &at in &owed {
             let native = &mut self.native;
-            let membership = native.memberships.at_mut(at);
+            // Whoever left in this turn is owed nothing, nor is who has its place by now.
+            let Some(membership) = native.memberships.living_mut(at).filter(|at| at.owes_ack) else { continue };
             membership.owes_ack = false;
             let frame = Frame::Ack {
                 room: Room::handle(membership.room),
                 cumulative: Sseq(membership.next_sseq.0.wrapping_sub(1)),
                 seq: membership.acked_seq,
-                missing: std::mem::take(&mut membership.missing),
+                missing: std::mem::take(&mut membership.early) >= membership.next_sseq,
             };
             let session = native.sessions.session(membership.session);
             let mut space = [0; 64];
@@ -185,6 +203,16 @@ impl Relay {
         }
     }
 
+    /// Sets that of all rooms: limits have changed.
+    pub(in crate::relay) fn arm_rooms(&mut self) {
+        for place in 0..self.native.rooms.places() {
+            let index = RoomIndex(place as u16);
+            if self.native.rooms.get(index).is_some() {
+                self.arm_room(index);
+            }
+        }
+    }
+
     /// Does what is due in rooms: HEADs, members that do not report, rooms that end.
     pub(super) fn serve_rooms(&mut self, now: Time, out: &mut Outbox) {
         for _ in 0..config::ROOMS_PER_DEADLINE {
@@ -206,8 +234,9 @@ impl Relay {
         let room = native.rooms.at_mut(index);
         if room.next_head().is_some_and(|due| due <= now) {
             room.heads_sent += 1;
-            native.packer.cast_head(index, room, members, out);
-            self.counters.native.heads += 1;
+            let sent = native.packer.cast_head(index, room, members, out);
+            self.counters.native.heads += u64::from(sent);
+            self.counters.native.casts_dropped += u64::from(!sent);
         }
     }
 

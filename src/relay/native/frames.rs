@@ -8,12 +8,12 @@ use super::session::SessionIndex;
 use crate::Time;
 use crate::batch::{MemberIndex, Outbox, Path, RoomIndex};
 use crate::config;
-use crate::metrics::DropReason;
+use crate::metrics::{DropReason, LeaveReason};
 use crate::relay::bucket::Rate;
 use crate::relay::{Event, Relay, Verdict};
 use crate::wire::downlink::{self, Builder};
 use crate::wire::handshake::NoSession;
-use crate::wire::header::{Code, ROOM_OVERHEAD, SESSION_BYTES_MIN};
+use crate::wire::header::{Code, DirectStatus, ROOM_OVERHEAD};
 use crate::wire::id::{Req, Scid, Token};
 use crate::wire::plain::Name;
 use crate::wire::uplink::{Frame, Session as Datagram};
@@ -30,8 +30,9 @@ pub(super) struct Heard {
     pub(super) reply: Reply,
     /// A message of it went to a room.
     pub(super) relayed: bool,
-    /// A long answer was given already: one a datagram.
+    /// A long answer was given already, and a PONG with its HEADs: one of each a datagram.
     listed: bool,
+    ponged: bool,
 }
 
 impl Relay {
@@ -39,21 +40,19 @@ impl Relay {
         &mut self,
         now: Time,
         path: Path,
+        index: SessionIndex,
         datagram: Datagram<'_>,
-        len: usize,
         out: &mut Outbox,
     ) -> Verdict {
-        let Some(index) = self.native.sessions.find_scid(datagram.scid) else {
-            return self.tell_no_session(now, path, datagram.scid, len, out);
-        };
         let session = self.native.sessions.session_mut(index);
+        session.is_used = true;
         let is_newer = datagram.pn.is_newer_than(session.pn);
         if is_newer {
             session.pn = datagram.pn;
         }
         let (served, ccid) = (session.path, session.ccid);
         if served.remote != path.remote {
-            if !is_newer || len < SESSION_BYTES_MIN {
+            if !is_newer {
                 return Verdict::Dropped(DropReason::StaleAddress);
             }
             if session.challenge.take(CHALLENGES, 1, now) {
@@ -63,13 +62,11 @@ impl Relay {
             self.move_session(index, path);
         }
         self.native.sessions.touch(index, now);
-        let mut heard = Heard { index, path, reply: Reply::new(ccid), relayed: false, listed: false };
-        for frame in datagram.frames {
-            if !self.hear_frame(now, &mut heard, frame, out) {
-                return Verdict::Control;
-            }
+        let mut heard = Heard { index, path, reply: Reply::new(ccid), relayed: false, listed: false, ponged: false };
+        let lives = datagram.frames.into_iter().all(|frame| self.hear_frame(now, &mut heard, frame, out));
+        if lives {
+            self.send_reply(&mut heard, out);
         }
-        self.send_reply(&mut heard, out);
         if heard.relayed { Verdict::Relayed } else { Verdict::Control }
     }
 
@@ -84,7 +81,7 @@ impl Relay {
                 self.hear_report(now, heard.index, RoomIndex(room.0), (contiguous.0, highest.0, lost, kib));
             }
             Frame::Ping { t } => self.hear_ping(heard, t, out),
-            Frame::PathResponse { token } => self.hear_path_response(now, heard, token, out),
+            Frame::PathResponse { token } => return self.hear_path_response(now, heard, token, out),
             Frame::Close { .. } => {
                 self.end_session(now, heard.index, Ending::SAID, out);
                 return false;
@@ -99,6 +96,10 @@ impl Relay {
         let session = self.native.sessions.session_mut(heard.index);
         if !session.messages.take(self.rates.messages, 1, now) {
             self.counters.native.frames_over_rate += 1;
+            if let Frame::Direct { to, dseq, .. } = frame {
+                let status = DirectStatus::Limit;
+                self.reply(heard, &downlink::Frame::DirectDone { peer: to, dseq, status }, out);
+            }
             return;
         }
         match frame {
@@ -145,12 +146,12 @@ impl Relay {
         }
     }
 
-    fn tell_no_session(&mut self, now: Time, path: Path, scid: Scid, len: usize, out: &mut Outbox) -> Verdict {
+    pub(super) fn tell_no_session(&mut self, now: Time, path: Path, scid: Scid, out: &mut Outbox) -> Verdict {
         let rate = Rate::per_second(config::NO_SESSION_ANSWERS_PER_S, 0);
         if self.native.ended.find(&scid, now).is_some() {
             return Verdict::Dropped(DropReason::SessionClosed);
         }
-        if len >= SESSION_BYTES_MIN && self.native.no_session_answers.take(rate, 1, now) {
+        if self.native.no_session_answers.take(rate, 1, now) {
             let answer = NoSession { scid, epoch: self.native.epoch };
             self.tell(path, &answer.encode(), out);
         }
@@ -159,6 +160,10 @@ impl Relay {
 
     /// PONG, and the HEADs of all the session's rooms, in one datagram.
     fn hear_ping(&mut self, heard: &mut Heard, t: u64, out: &mut Outbox) {
+        if std::mem::replace(&mut heard.ponged, true) {
+            self.counters.native.frames_over_rate += 1;
+            return;
+        }
         self.send_reply(heard, out);
         heard.reply.push(&downlink::Frame::Pong { t });
         let native = &self.native;
@@ -182,12 +187,18 @@ impl Relay {
         self.tell(path, &space, out);
     }
 
-    fn hear_path_response(&mut self, now: Time, heard: &Heard, token: Token, out: &mut Outbox) {
+    /// False: the session is no more.
+    fn hear_path_response(&mut self, now: Time, heard: &Heard, token: Token, out: &mut Outbox) -> bool {
         let session = self.native.sessions.session(heard.index);
         let (scid, former, remote) = (session.scid, session.path.remote, heard.path.remote);
         let proven = self.native.cookies.accepts_path_token(now, remote, scid.0, token.0);
         if !proven || former == remote {
-            return;
+            return true;
+        }
+        if self.bans.cover_address(remote.ip(), now) {
+            self.renew_tags(heard.index);
+            self.end_session(now, heard.index, Ending::told(LeaveReason::Banned, Code::Banned), out);
+            return false;
         }
         self.clear_address(now, heard.path, out);
         self.move_session(heard.index, heard.path);
@@ -195,6 +206,7 @@ impl Relay {
         self.admission.session_began(&self.limits, remote);
         self.counters.native.sessions_moved += 1;
         self.events.push_back(Event::Moved { from: former, to: remote });
+        true
     }
 
     fn move_session(&mut self, index: SessionIndex, path: Path) {
@@ -215,6 +227,7 @@ impl Relay {
         let code = match Name::parse(name) {
             Err(_) => Code::Protocol,
             Ok(name) if *self.native.sessions.session(heard.index).name == *name.as_str() => Code::Ok,
+            Ok(name) if self.bans.cover_name(name.as_str(), now) => Code::Banned,
             Ok(name) if self.is_name_taken(name.as_str()) => Code::Taken,
             Ok(name) => {
                 self.rename(now, heard.index, Arc::from(name.as_str()), out);

@@ -8,12 +8,14 @@ use crate::batch::{Outbox, Path};
 use crate::config;
 use crate::metrics::{DropReason, LeaveReason};
 use crate::relay::bucket::{Bucket, Rate};
+use crate::relay::steering::Gate;
 use crate::relay::{Event, Relay, Verdict};
 use crate::wire::handshake::{Cookie, Hello, Refuse, Retry, Welcome};
 use crate::wire::header::{Code, DATAGRAM_BYTES_MAX};
 use crate::wire::id::{PacketNumber, Scid};
 use crate::wire::plain::Name;
 use constant_time_eq::constant_time_eq;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 impl Relay {
@@ -39,6 +41,7 @@ impl Relay {
         if !native.cookies.accepts(now, path.remote, hello.ccid.0, hello.nonce.0, &hello.cookie.0) {
             return self.ask_for_cookie(now, path, hello, out);
         }
+        self.native.instances.forget_old(now);
         match self.judge_hello(now, path, hello, bytes) {
             Ok(name) => {
                 let index = self.begin_session(now, path, hello, name, out);
@@ -77,17 +80,41 @@ impl Relay {
         if !self.proves_access(hello, bytes) {
             return Err((DropReason::AccessDenied, Code::Access, 0));
         }
+        if self.bans.cover_address(path.remote.ip(), now) || self.bans.cover_name(name.as_str(), now) {
+            return Err((DropReason::Banned, Code::Banned, 0));
+        }
+        if let Some((reason, wait_ms)) = self.gate.shuts_out()
+            && !self.is_coming_back(hello)
+        {
+            return Err((reason, Code::Full, wait_ms));
+        }
         if self.admission.is_refused(path.remote, now) {
             let wait_ms = u32::try_from(config::REFUSE_MS).unwrap_or(u32::MAX);
             return Err((DropReason::RefusedAddress, Code::Kicked, wait_ms));
         }
-        let (sessions, remote) = (self.native.sessions.len(), path.remote);
-        match self.admission.admit_session(&self.limits, remote, sessions, now) {
+        let (ending, sessions) = (self.ended_by(path, hello), self.native.sessions.len());
+        match self.admission.admit_session(&self.limits, path.remote, (sessions, ending), now) {
             Ok(()) => Ok(name),
             Err(reason @ DropReason::PeersFull) => Err((reason, Code::Full, 30_000)),
             Err(reason @ DropReason::PrefixFull) => Err((reason, Code::Limit, 30_000)),
             Err(reason) => Err((reason, Code::Rate, 1_000)),
         }
+    }
+
+    /// The addresses of the sessions that this one would end: they are no reason to refuse it.
+    fn ended_by(&self, path: Path, hello: &Hello<'_>) -> [Option<SocketAddr>; 2] {
+        let native = &self.native;
+        let instance = native.instances.find(hello.instance);
+        let former = instance.and_then(|known| native.instances.at(known).session);
+        let other = native.sessions.find_address(path.remote).filter(|&other| Some(other) != former);
+        [former, other].map(|ended| ended.map(|index| native.sessions.session(index).path.remote))
+    }
+
+    /// Whether this client has a session, and asks for another one: that is
+    /// nobody new, unless all are to go.
+    fn is_coming_back(&self, hello: &Hello<'_>) -> bool {
+        let known = self.native.instances.find(hello.instance);
+        self.gate != Gate::Draining && known.is_some_and(|known| self.native.instances.at(known).session.is_some())
     }
 
     fn proves_access(&self, hello: &Hello<'_>, bytes: &[u8]) -> bool {
@@ -109,13 +136,16 @@ impl Relay {
         let known = self.native.instances.find(hello.instance);
         let former = known.and_then(|known| self.native.instances.at(known).session);
         if let Some(former) = former {
-            self.end_session(now, former, Ending::told(LeaveReason::Replaced, Code::Replaced), out);
+            // The same attempt with a new nonce: a CLOSE would be taken for the new session's.
+            let is_same = self.native.sessions.session(former).ccid == hello.ccid;
+            let replaced = Ending::told(LeaveReason::Replaced, Code::Replaced);
+            self.end_session(now, former, if is_same { replaced.untold() } else { replaced }, out);
         }
         self.clear_address(now, path, out);
         let known = self.native.instances.find(hello.instance);
         let kept = known.map(|known| Arc::clone(&self.native.instances.at(known).name));
         let name = match kept {
-            Some(kept) if !self.is_name_taken(&kept) => kept,
+            Some(kept) if !self.is_name_taken(&kept) && !self.bans.cover_name(&kept, now) => kept,
             _ => Arc::from(self.free_name(name).as_str()),
         };
         let native = &mut self.native;
@@ -143,7 +173,8 @@ impl Relay {
             pn: PacketNumber(0),
             first_membership: NONE,
             memberships: 0,
-            muted: false,
+            is_used: false,
+            muted: native.instances.at(instance).muted,
             slowed: false,
             spoke: false,
             said: (0, 0),
@@ -152,7 +183,7 @@ impl Relay {
         self.admission.session_began(&self.limits, path.remote);
         self.counters.joined += 1;
         self.counters.native.sessions_begun += 1;
-        self.events.push_back(Event::Joined { remote: path.remote, name, unix_s: now.unix_s() });
+        self.events.push_back(Event::Joined { remote: path.remote, name, unix_s: now.unix_s(), native: true });
         index
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Remembered {
     id: Instance,
     pub(super) member: MemberId,
     pub(super) name: Arc<str>,
+    /// Its messages are refused, in this session and the next.
+    pub(super) muted: bool,
     /// Its session, while it has one.
     pub(super) session: Option<SessionIndex>,
     ended_ns: u64,
@@ -104,7 +106,7 @@ impl Instances {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("invariant: instances are few")
         });
-        let fresh = Remembered { id, member, name, session: None, ended_ns: 0, next_sseqs: Vec::new() };
+        let fresh = Remembered { id, member, name, muted: false, session: None, ended_ns: 0, next_sseqs: Vec::new() };
         self.slots[at as usize] = Some(fresh);
         let (slots, hash) = (&self.slots, self.hash);
         let known = |at: u32| slots[at as usize].as_ref().expect("invariant: tables hold what is remembered");
@@ -132,6 +134,12 @@ impl Instances {
         self.links.push_back(&mut self.ended, index.0);
         self.ended_count += 1;
         self.forget_old(now);
+    }
+
+    /// When the next one is to be forgotten.
+    pub(super) fn next_end(&self) -> Option<Time> {
+        let ended = Time::new(self.at(InstanceIndex(self.ended.first()?)).ended_ns, 0);
+        Some(ended + Duration::from_millis(config::INSTANCE_REMEMBERED_MS))
     }
 
     /// Forgets those whose time is over, and those that are too many.

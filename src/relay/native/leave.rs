@@ -19,13 +19,18 @@ const CLOSE_BYTES_MAX: usize = 4 + 8 + 3 + 2 + 64;
 #[derive(Clone, Copy)]
 pub(in crate::relay) struct Ending {
     reason: LeaveReason,
-    /// `None`: it said so itself, and is told nothing.
+    /// `None`: it knows, and is told nothing.
     code: Option<Code>,
 }
 
 impl Ending {
     pub(in crate::relay) const fn told(reason: LeaveReason, code: Code) -> Self {
         Self { reason, code: Some(code) }
+    }
+
+    /// The client has another session already, and is told nothing.
+    pub(super) const fn untold(self) -> Self {
+        Self { code: None, ..self }
     }
 
     /// The client closed it.
@@ -54,7 +59,10 @@ impl Relay {
         native.turn.spoke.retain(|&other| other != index);
         native.instances.end(session.instance, now);
         let life = Duration::from_millis(config::CLOSED_REMEMBERED_MS);
-        native.closed.insert((session.ccid, session.nonce), (), now, life);
+        // Whose WELCOME was lost still asks for the session, and may have it.
+        if session.is_used {
+            native.closed.insert((session.ccid, session.nonce), (), now, life);
+        }
         if ending.code.is_none() {
             native.ended.insert(session.scid, (), now, life);
         }
@@ -72,14 +80,15 @@ impl Relay {
         self.tell_close(path, ccid, code, out);
         if self.native.closing.len() < config::CLOSING_MAX {
             let due = now + Duration::from_millis(config::CLOSE_AFTER_MS[1]);
-            self.native.closing.push_back(Closing { due, began: now, path, ccid, code, sent: 1 });
+            self.keep_closing(Closing { due, began: now, path, ccid, code, sent: 1 });
         }
     }
 
     fn tell_close(&mut self, path: Path, ccid: Ccid, code: Code, out: &mut Outbox) {
         let mut space = [0; CLOSE_BYTES_MAX];
         let mut builder = Builder::to_client(&mut space, ccid);
-        builder.push(&Frame::Close { code, reason: "" });
+        let reason = self.native.moved_to.as_deref().filter(|_| code == Code::Moved).unwrap_or_default();
+        builder.push(&Frame::Close { code, reason });
         let len = builder.len();
         self.tell(path, &space[..len], out);
     }
@@ -89,8 +98,9 @@ impl Relay {
         for _ in 0..self.native.closing.len() {
             let is_due = |closing: &mut Closing| closing.due <= now;
             let Some(mut closing) = self.native.closing.pop_front_if(is_due) else { break };
-            // Whoever has a session there again is not told that it ended.
-            if self.native.sessions.find_address(closing.path.remote).is_none() {
+            // Whoever is there again is not told that it ended.
+            let remote = closing.path.remote;
+            if self.native.sessions.find_address(remote).is_none() && self.peers.find(remote).is_none() {
                 self.tell_close(closing.path, closing.ccid, closing.code, out);
             }
             closing.sent += 1;
@@ -119,7 +129,9 @@ impl Relay {
         }
         while let Some((_, scid)) = self.native.probed.pop_front_if(|(due, _)| *due <= now) {
             let Some(index) = self.native.sessions.find_scid(scid) else { continue };
-            if self.native.sessions.session(index).unreachable_ns != 0 {
+            let since_ns = self.native.sessions.session(index).unreachable_ns;
+            // Heard meanwhile, and probed anew: that probe has its own time.
+            if since_ns != 0 && now.since(Time::new(since_ns, 0)) >= Duration::from_millis(config::PROBE_MS) {
                 self.end_session(now, index, Ending::told(LeaveReason::Unreachable, Code::Unreachable), out);
             }
         }

@@ -6,7 +6,6 @@ use super::frames::Heard;
 use super::room::{LOBBY, Room};
 use super::{Native, Relay};
 use crate::batch::{Outbox, RoomIndex};
-use crate::relay::view::{RoomView, SlowView};
 use crate::wire::downlink::ListBuilder;
 use crate::wire::id::{MemberId, Req, Seq};
 
@@ -72,8 +71,9 @@ impl Relay {
             session.is_some_and(|session| self.native.memberships.find(session.first_membership, room).is_some());
         let native = session.filter(|_| is_here).map(|session| &session.name);
         // O(n), and asked for seldom: every author in a ring is named there.
-        let mut peers = self.peers.all().map(|(peer, _)| peer);
-        let plain = || peers.find(|peer| room == LOBBY && peer.member == member).map(|peer| &peer.name);
+        let is_plain = room == LOBBY && Native::is_plain(member);
+        let mut peers = self.peers.all().map(|(peer, _)| peer).filter(|_| is_plain);
+        let plain = || peers.find(|peer| peer.member == member).map(|peer| &peer.name);
         if let Some(name) = native.or_else(plain) {
             list.add(member.0, name);
         }
@@ -95,39 +95,5 @@ impl Relay {
             list.finish(next);
             true
         });
-    }
-
-    /// The room in that place, for the operator.
-    pub(in crate::relay) fn room_view(&self, place: u16) -> Option<RoomView> {
-        let room = self.native.rooms.get(RoomIndex(place))?;
-        Some(RoomView {
-            name: room.name.clone(),
-            members: self.members_of(RoomIndex(place)),
-            slow: u32::try_from(room.members.fed.len()).unwrap_or(u32::MAX),
-            entries: room.ring.head(),
-            kept: room.ring.len(),
-            sealed: room.sealed,
-            unlisted: room.unlisted,
-        })
-    }
-}
-
-impl Native {
-    /// The memberships that are fed, the one that waited longest first.
-    pub(in crate::relay) fn fed_memberships(&self) -> impl Iterator<Item = u32> {
-        std::iter::successors(self.feeding.first(), |&at| self.membership_links.next(at))
-    }
-
-    pub(in crate::relay) fn slow_view(&self, at: u32) -> SlowView {
-        let membership = self.memberships.at(at);
-        let session = self.sessions.session(membership.session);
-        let room = self.rooms.at(membership.room);
-        SlowView {
-            name: session.name.clone(),
-            remote: session.path.remote,
-            room: room.name.clone(),
-            behind: (room.ring.head() + 1).saturating_sub(membership.feed.next),
-            lost: membership.report.lost,
-        }
     }
 }

@@ -1,9 +1,11 @@
 //! Owns who is in which room: one record for each session in each room, on
 //! the session's list and on the room's. Never decides who may come in.
 
-use super::room::RoomMembers;
+use super::room::{Room, RoomMembers};
 use super::session::{NONE, SessionIndex};
+use crate::Time;
 use crate::batch::{MemberIndex, Path, RoomIndex};
+use crate::config;
 use crate::relay::bucket::Bucket;
 use crate::wire::id::{Seq, Sseq};
 
@@ -17,9 +19,11 @@ pub(super) struct Membership {
     pub(super) place: u32,
     pub(super) roster_place: u32,
     pub(super) is_live: bool,
-    /// An ACK is owed at the end of this turn; and it is to say that one is missing.
+    /// A REPORT showed loss since what it takes was measured last.
+    pub(super) was_lossy: bool,
+    /// An ACK is owed at the end of this turn; and the highest number that came too early in it, 0: none.
     pub(super) owes_ack: bool,
-    pub(super) missing: bool,
+    pub(super) early: Sseq,
     /// The number that the next message must have.
     pub(super) next_sseq: Sseq,
     /// What the last accepted one became; 0: not known any more.
@@ -38,13 +42,56 @@ pub(super) struct Report {
     pub(super) contiguous: u64,
     pub(super) highest: u64,
     pub(super) lost: u32,
-    pub(super) kib: u16,
     /// It has reported at least once.
     pub(super) any: bool,
     /// The last one showed more loss than a live member may have.
     pub(super) is_lossy: bool,
     /// The room's `cast_bytes` at that moment.
     pub(super) cast_bytes: u64,
+    /// While it is live: since it was judged last.
+    pub(super) unjudged: Unjudged,
+}
+
+/// What a live member's REPORTs showed since its loss was judged.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Unjudged {
+    seen: u32,
+    lost: u32,
+    cast_kib: u16,
+    ms: u16,
+}
+
+impl Unjudged {
+    /// Takes in what passed between two REPORTs, and judges when that is enough
+    /// to be more than chance: whether more than 10 % were first seen missing.
+    pub(super) fn judge(&mut self, from: &Report, to: &Report) -> Option<bool> {
+        let clip = |value: u64| u16::try_from(value).unwrap_or(u16::MAX);
+        self.seen = self.seen.saturating_add(to.highest.saturating_sub(from.highest) as u32);
+        self.lost = self.lost.saturating_add(to.lost.wrapping_sub(from.lost));
+        self.cast_kib =
+            self.cast_kib.saturating_add(clip(to.cast_bytes.saturating_sub(from.cast_bytes).div_ceil(1024)));
+        self.ms = self.ms.saturating_add(clip(to.at_ns.saturating_sub(from.at_ns) / 1_000_000));
+        let is_enough = self.ms >= config::LOSS_JUDGED_MS && self.cast_kib >= config::LOSS_JUDGED_KIB;
+        is_enough.then(|| {
+            let judged = std::mem::take(self);
+            u64::from(judged.lost) * 10 > u64::from(judged.seen)
+        })
+    }
+}
+
+impl Report {
+    /// What is known of one that comes now: nothing of the room's past is owed to it.
+    pub(super) fn of_newcomer(now: Time, room: &Room) -> Self {
+        let (head, cast_bytes) = (room.ring.head(), room.cast_bytes);
+        Self { at_ns: now.nanos(), contiguous: head, highest: head, cast_bytes, ..Self::default() }
+    }
+
+    /// Whether this one was made after one that says `highest` and `lost`:
+    /// neither ever falls, so that one was overtaken on its way.
+    pub(super) fn is_newer_than(&self, highest: u64, lost: u32) -> bool {
+        let falls = lost.wrapping_sub(self.lost) > u32::MAX / 2;
+        self.any && (highest < self.highest || falls)
+    }
 }
 
 /// How a member that is not live is fed.
@@ -54,6 +101,14 @@ pub(super) struct Feed {
     pub(super) next: u64,
     pub(super) bytes_per_s: u32,
     pub(super) bucket: Bucket,
+    /// The REPORT from which on it is measured: when it came, in ms that wrap, and its kib.
+    pub(super) measured_ms: u32,
+    pub(super) measured_kib: u16,
+    /// Of what was sent before `next`, how much may still be on its way, and how
+    /// much was sent after `fresh_ms`, which wraps.
+    pub(super) unsettled: u16,
+    pub(super) fresh: u16,
+    pub(super) fresh_ms: u16,
 }
 
 /// All memberships, in a slab.
@@ -71,6 +126,11 @@ impl Memberships {
 
     pub(super) fn at(&self, index: u32) -> &Membership {
         self.slots[index as usize].as_ref().expect("invariant: an index is of a living membership")
+    }
+
+    /// The membership at a place that may be free by now.
+    pub(super) fn living_mut(&mut self, index: u32) -> Option<&mut Membership> {
+        self.slots[index as usize].as_mut()
     }
 
     pub(super) fn at_mut(&mut self, index: u32) -> &mut Membership {

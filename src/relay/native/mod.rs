@@ -18,30 +18,31 @@ mod repair;
 mod reply;
 mod room;
 mod session;
+mod views;
 
 pub(super) use leave::Ending;
+pub use views::{RoomView, SlowView};
 
 use super::bucket::{Bucket, Rate};
 use super::cookie::Cookies;
 use super::hash::SeededHash;
-use super::history::Pool;
 use super::order::{Links, List};
 use super::recent::RecentTable;
 use super::timers::Timers;
-use super::{Relay, Verdict};
+use super::{Relay, Target, Verdict};
 use crate::Time;
 use crate::batch::{Outbox, Path, RoomIndex, Roster, Rosters};
-use crate::config::{self, Limits};
+use crate::config::{self, AccessKey, Limits};
 use crate::metrics::DropReason;
 use crate::wire::handshake::OtherVersion;
 use crate::wire::header::{DATAGRAM_BYTES_MAX, Malformed, VERSION};
 use crate::wire::id::{Ccid, Epoch, MemberId, Nonce, Scid};
-use crate::wire::uplink::Uplink;
+use crate::wire::uplink::{Session, Uplink};
 use fanout::Packer;
 use instance::Instances;
 use leave::Closing;
 use membership::Memberships;
-use room::Rooms;
+use room::{Pools, Rooms};
 use session::{SessionIndex, Sessions};
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -52,6 +53,8 @@ pub(super) struct Native {
     cookies: Cookies,
     secrets: Secrets,
     access_key: Option<[u8; 32]>,
+    /// Where those are sent whose session ends because the relay is to be empty.
+    pub(super) moved_to: Option<Box<str>>,
     pub(super) sessions: Sessions,
     instances: Instances,
     pub(super) rooms: Rooms,
@@ -60,7 +63,7 @@ pub(super) struct Native {
     membership_links: Links,
     feeding: List,
     feed_due: Option<Time>,
-    pool: Pool,
+    pools: Pools,
     /// Sessions that their clients closed.
     closed: RecentTable<(Ccid, Nonce), ()>,
     ended: RecentTable<Scid, ()>,
@@ -94,17 +97,28 @@ struct Turn {
     said: Vec<(SocketAddr, u32, u32)>,
 }
 
+/// What a member of one room needs at most beside its name: its session, instance and
+/// membership, their links, its places in five tables and on a roster.
+const MEMBER_BYTES: usize = size_of::<Option<session::Session>>()
+    + size_of::<Option<instance::Remembered>>()
+    + size_of::<Option<membership::Membership>>()
+    + 3 * size_of::<[u32; 2]>()
+    + 5 * 10
+    + 2 * size_of::<u32>()
+    + size_of::<Path>();
+const _: () = assert!(MEMBER_BYTES <= 512, "the memory that the doc of Limits::sessions_max names");
+
 impl Native {
     pub(super) fn new(limits: &Limits, seed: &[u8; 32], hash: SeededHash) -> Self {
         let mut secrets = Secrets::new(seed);
         let (sessions, rooms) = (limits.sessions_max as usize, limits.rooms_max as usize);
         let memberships = sessions * config::ROOMS_PER_SESSION_MAX;
         let first = secrets.next() as u32;
-        let access_key = limits.access_key.as_ref();
         let mut native = Self {
             epoch: Epoch(secrets.next()),
             cookies: Cookies::new(seed),
-            access_key: access_key.map(|key| blake3::derive_key("outcry 1 access", key.as_bytes())),
+            access_key: None,
+            moved_to: None,
             sessions: Sessions::new(limits.sessions_max, hash),
             instances: Instances::new(limits.sessions_max, hash),
             rooms: Rooms::new(limits.rooms_max, hash),
@@ -112,7 +126,7 @@ impl Native {
             membership_links: Links::new(memberships),
             feeding: List::EMPTY,
             feed_due: None,
-            pool: Pool::new(limits.rings_bytes_max as usize),
+            pools: Pools::new(limits),
             closed: RecentTable::new(config::CLOSED_REMEMBERED_MAX, hash),
             ended: RecentTable::new(config::CLOSED_REMEMBERED_MAX, hash),
             closing: VecDeque::with_capacity(config::CLOSING_MAX),
@@ -135,8 +149,22 @@ impl Native {
             packer: Packer::new(),
             secrets,
         };
+        native.set_access_key(limits.access_key.as_ref());
         native.open_lobby(limits);
         native
+    }
+
+    /// What a client must prove from now on to know.
+    pub(super) fn set_access_key(&mut self, key: Option<&AccessKey>) {
+        self.access_key = key.map(|key| blake3::derive_key("outcry 1 access", key.as_bytes()));
+    }
+
+    /// Refuses the messages of a client, or does not any more. Returns where it is.
+    pub(super) fn mute(&mut self, target: &Target, muted: bool) -> Option<SocketAddr> {
+        let session = self.sessions.session_mut(self.sessions.find_target(target)?);
+        session.muted = muted;
+        self.instances.at_mut(session.instance).muted = muted;
+        Some(session.path.remote)
     }
 
     /// The id of a new native member: odd, so that it is no plain member's.
@@ -182,11 +210,17 @@ impl Secrets {
 impl Relay {
     /// A datagram that begins with the native magic.
     pub(super) fn hear_native(&mut self, now: Time, path: Path, bytes: &[u8], out: &mut Outbox) -> Verdict {
-        match Uplink::parse(bytes) {
-            Ok(Uplink::Hello(hello)) => self.hear_hello(now, path, &hello, bytes, out),
-            Ok(Uplink::Session(session)) => self.hear_session(now, path, session, bytes.len(), out),
-            Err(Malformed::OtherVersion { hello, .. }) => self.tell_version(now, path, hello, out),
-            Err(malformed) => Verdict::Dropped(reason_of(malformed)),
+        // Whose it is comes before what it says.
+        let known = Session::envelope(bytes).map(|(scid, _)| (scid, self.native.sessions.find_scid(scid)));
+        if let Some((scid, None)) = known {
+            return self.tell_no_session(now, path, scid, out);
+        }
+        match (Uplink::parse(bytes), known) {
+            (Ok(Uplink::Hello(hello)), _) => self.hear_hello(now, path, &hello, bytes, out),
+            (Ok(Uplink::Session(session)), Some((_, Some(index)))) => self.hear_session(now, path, index, session, out),
+            (Ok(Uplink::Session(_)), _) => Verdict::Dropped(DropReason::NoSession),
+            (Err(Malformed::OtherVersion { hello, .. }), _) => self.tell_version(now, path, hello, out),
+            (Err(malformed), _) => Verdict::Dropped(reason_of(malformed)),
         }
     }
 
@@ -228,6 +262,7 @@ impl Relay {
             self.next_session_expiry(),
             native.closing.front().map(|closing| closing.due),
             native.probed.front().map(|&(due, _)| due),
+            native.instances.next_end(),
             native.room_timers.next(),
             native.feed_due,
         ];

@@ -7,6 +7,7 @@ use crate::Time;
 use crate::batch::{Outbox, RoomIndex};
 use crate::config;
 use crate::relay::Relay;
+use crate::relay::bucket::Rate;
 use crate::relay::history::{Entry, FRESH_COST_MAX, Ring};
 use crate::wire::downlink::Frame;
 use crate::wire::header::{EntryKind, MSG_PAYLOAD_BYTES_MAX, RefusedCause, SlowCause};
@@ -16,6 +17,10 @@ use std::cmp::Ordering;
 
 /// What the mirror guard knows native members by: no hash of an address is even.
 const NATIVE_ORIGIN: u64 = 4;
+/// Casts of a turn that messages leave to what is entered in any case.
+const CASTS_SPARED: usize = 64;
+/// When it is worth another attempt at a relay that is busy, in ms.
+const BUSY_MS: u64 = 10;
 
 impl Relay {
     pub(super) fn hear_msg(
@@ -35,11 +40,11 @@ impl Relay {
         match sseq.cmp(&native.memberships.at(at).next_sseq) {
             Ordering::Less => {
                 self.counters.native.messages_duplicate += 1;
-                self.owe_ack(at, false);
+                self.owe_ack(at, Sseq(0));
             }
             Ordering::Greater => {
                 self.counters.native.messages_early += 1;
-                self.owe_ack(at, true);
+                self.owe_ack(at, sseq);
             }
             Ordering::Equal => self.hear_next(now, heard, at, (kind, sseq, payload), out),
         }
@@ -59,12 +64,12 @@ impl Relay {
             return self.refuse(heard, room, sseq, cause, out);
         }
         if let Some(cause) = self.not_now(now, heard, room, kind, payload, out) {
-            return self.slow(now, heard, at, sseq, cause, out);
+            return self.slow(now, heard, at, (sseq, payload.len()), cause, out);
         }
         if kind == EntryKind::VOID {
             self.counters.native.messages_void += 1;
             self.native.memberships.at_mut(at).next_sseq = Sseq(sseq.0.wrapping_add(1));
-            return self.owe_ack(at, false);
+            return self.owe_ack(at, Sseq(0));
         }
         self.accept(now, heard, at, (kind, sseq, payload), out);
     }
@@ -91,7 +96,7 @@ impl Relay {
         membership.entered_at = seq;
         // To a live sender the echo is the acknowledgement.
         if !membership.is_live {
-            self.owe_ack(at, false);
+            self.owe_ack(at, Sseq(0));
         }
         if room == LOBBY {
             self.tell_plain_line(now, heard, payload, out);
@@ -140,21 +145,29 @@ impl Relay {
         out: &Outbox,
     ) -> Option<SlowCause> {
         let (lines, _) = out.spare();
-        let (casts, _) = out.spare_casts();
+        // Each room that is due takes one more at the end of the turn.
+        let casts = out.spare_casts().0.saturating_sub(self.native.turn.rooms.len());
         let full = self.native.turn.entry_bytes + payload.len() > config::ENTRY_BYTES_PER_TURN;
-        if full || casts < 64 || (room == LOBBY && kind != EntryKind::VOID && lines < 2) {
+        if full || casts < CASTS_SPARED || (room == LOBBY && kind != EntryKind::VOID && lines < 2) {
             return Some(SlowCause::Busy);
         }
         let cost = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        let rate = self.byte_rate();
         let session = self.native.sessions.session_mut(heard.index);
-        if !session.bytes.has(self.rates.bytes, cost, now) {
+        if !session.bytes.has(rate, cost, now) {
             return Some(SlowCause::Bytes);
         }
         if !session.messages.take(self.rates.messages, 1, now) {
             return Some(SlowCause::Messages);
         }
-        session.bytes.take(self.rates.bytes, cost, now);
+        session.bytes.take(rate, cost, now);
         None
+    }
+
+    /// The longest message passes every rate of bytes in the end.
+    fn byte_rate(&self) -> Rate {
+        let Rate { per_s, burst } = self.rates.bytes;
+        Rate { per_s, burst: burst.max(MSG_PAYLOAD_BYTES_MAX as u32) }
     }
 
     fn refuse(&mut self, heard: &mut Heard, room: RoomIndex, sseq: Sseq, cause: RefusedCause, out: &mut Outbox) {
@@ -163,16 +176,25 @@ impl Relay {
     }
 
     /// Says, once a turn, that a message came too fast.
-    fn slow(&mut self, now: Time, heard: &mut Heard, at: u32, sseq: Sseq, cause: SlowCause, out: &mut Outbox) {
+    fn slow(
+        &mut self,
+        now: Time,
+        heard: &mut Heard,
+        at: u32,
+        (sseq, payload_bytes): (Sseq, usize),
+        cause: SlowCause,
+        out: &mut Outbox,
+    ) {
         self.counters.native.messages_slowed += 1;
+        let bytes = self.byte_rate();
         let session = self.native.sessions.session_mut(heard.index);
         if std::mem::replace(&mut session.slowed, true) {
             return;
         }
         let wait_ms = match cause {
             SlowCause::Messages => session.messages.wait_ms(self.rates.messages, 1, now),
-            SlowCause::Bytes => session.bytes.wait_ms(self.rates.bytes, config::BYTE_BURST_MIN, now),
-            _ => 10,
+            SlowCause::Bytes => session.bytes.wait_ms(bytes, payload_bytes as u32, now),
+            _ => BUSY_MS,
         };
         let frame = Frame::Slow {
             room: Room::handle(self.native.memberships.at(at).room),
@@ -194,9 +216,10 @@ impl Relay {
         }
     }
 
-    pub(super) fn owe_ack(&mut self, at: u32, missing: bool) {
+    /// `early`: the number that came too early, if one did.
+    fn owe_ack(&mut self, at: u32, early: Sseq) {
         let membership = self.native.memberships.at_mut(at);
-        membership.missing |= missing;
+        membership.early = membership.early.max(early);
         if !std::mem::replace(&mut membership.owes_ack, true) {
             self.native.turn.acks.push(at);
         }
@@ -236,9 +259,10 @@ impl Relay {
         let cost = Ring::cost(payload.len());
         if room.uncast_cost + cost > FRESH_COST_MAX {
             // Sent before the ring can overwrite it.
-            native.packer.cast(index, room, &native.pool, out);
+            self.counters.native.casts_dropped +=
+                u64::from(!native.packer.cast(index, room, native.pools.of(index), out));
         }
-        let seq = room.ring.append(&mut native.pool, time_s, entry);
+        let seq = room.ring.append(native.pools.of_mut(index), time_s, entry);
         room.uncast_cost += cost;
         room.last_entry_ns = now.nanos();
         room.heads_sent = 0;

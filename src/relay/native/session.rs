@@ -5,6 +5,7 @@
 use super::instance::InstanceIndex;
 use crate::Time;
 use crate::batch::Path;
+use crate::relay::Target;
 use crate::relay::bucket::Bucket;
 use crate::relay::hash::SeededHash;
 use crate::relay::order::{Links, List};
@@ -42,6 +43,8 @@ pub(in crate::relay) struct Session {
     /// The first of its memberships, a list threaded through them.
     pub(super) first_membership: u32,
     pub(super) memberships: u8,
+    /// Its client knows of it: it has sent something in it.
+    pub(super) is_used: bool,
     pub(super) muted: bool,
     /// It was told [`SLOW`](crate::wire::downlink::Frame::Slow) in this turn.
     pub(super) slowed: bool,
@@ -122,6 +125,23 @@ impl Sessions {
         found.map(|&at| SessionIndex(at))
     }
 
+    pub(in crate::relay) fn find_target(&self, target: &Target) -> Option<SessionIndex> {
+        match target {
+            Target::Address(remote) => self.find_address(*remote),
+            Target::Name(name) => self.find_name(name),
+        }
+    }
+
+    /// Places there are, of sessions that live and of others.
+    pub(in crate::relay) fn places(&self) -> u32 {
+        u32::try_from(self.slots.len()).expect("invariant: sessions_max fits in u32")
+    }
+
+    /// The session at a place, if one lives there.
+    pub(in crate::relay) fn at_place(&self, place: u32) -> Option<SessionIndex> {
+        self.slots.get(place as usize)?.as_ref().map(|_| SessionIndex(place))
+    }
+
     /// Adds a session whose keys are all new.
     pub(super) fn insert(&mut self, session: Session) -> SessionIndex {
         let at = self.free.pop().unwrap_or_else(|| {
@@ -168,7 +188,7 @@ impl Sessions {
         session.unreachable_ns = 0;
     }
 
-    pub(super) fn longest_silent(&self) -> Option<SessionIndex> {
+    pub(in crate::relay) fn longest_silent(&self) -> Option<SessionIndex> {
         self.silence.first().map(SessionIndex)
     }
 
