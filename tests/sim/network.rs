@@ -79,6 +79,8 @@ pub(crate) struct Link {
     pub(crate) conditions: Conditions,
     /// Nothing passes until then.
     pub(crate) cut_until: u64,
+    /// Bytes that were to pass.
+    pub(crate) carried: u64,
     is_bad: bool,
     /// When the bottleneck is free again.
     free_at: u64,
@@ -88,11 +90,12 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(conditions: Conditions, chance: Chance) -> Self {
-        Self { conditions, cut_until: 0, is_bad: false, free_at: 0, last_arrival: 0, chance }
+        Self { conditions, cut_until: 0, carried: 0, is_bad: false, free_at: 0, last_arrival: 0, chance }
     }
 
     /// When copies of a datagram arrive that leaves now.
     pub(crate) fn pass(&mut self, now: u64, bytes: usize) -> [Option<u64>; 2] {
+        self.carried += bytes as u64;
         if now < self.cut_until || self.is_lost() {
             return [None; 2];
         }
