@@ -4,7 +4,7 @@
 use super::log::Log;
 use super::service::Manager;
 use super::settings::{self, Settings};
-use super::{EXIT_USAGE, console, print_line, report, signals, write_out};
+use super::{EXIT_USAGE, admin, console, print_line, report, signals, write_out};
 use clap::Args;
 use outcry::config::Config;
 use outcry::server::{Server, ServerError};
@@ -23,6 +23,7 @@ const EXAMPLES: &str = "\
 Examples:
   outcry serve                                        this machine only, no limits
   outcry serve --bind '[::]:9999' --stats 10s         for everyone; joining takes a code
+  outcry serve --admin 127.0.0.1:9464                 metrics and a page to watch it, over HTTP
   outcry serve --bind 0.0.0.0:9999 --plain open       for everyone; anyone's first datagram joins
   outcry serve --bind '[::]:9999' --print-config > relay.toml
   outcry serve --config relay.toml --log debug        a flag wins over the file";
@@ -87,18 +88,20 @@ fn print(config: &Config) -> io::Result<()> {
 
 fn serve(config: &Config, socket: Option<UdpSocket>) -> io::Result<()> {
     let log = Log::start(config.log, config.log_format);
-    let done = run_relay(config, socket).map_err(io::Error::other);
+    let done = run_relay(config, socket);
     log.end();
     done
 }
 
 /// Runs the relay until a signal or the console ends it.
-fn run_relay(config: &Config, socket: Option<UdpSocket>) -> Result<(), ServerError> {
-    let mut server = start(config, socket)?;
+fn run_relay(config: &Config, socket: Option<UdpSocket>) -> io::Result<()> {
+    let face = admin::open(config)?;
+    let mut server = start(config, socket).map_err(io::Error::other)?;
     for warning in server.warnings() {
         tracing::warn!("{warning}");
     }
     let manager = Manager::from_env();
+    let _admin = admin::serve(face, &server)?;
     // Before it is told that it listens: whoever reads that may stop it.
     signals::watch(server.handle(), manager.clone());
     print_line(format_args!("listening on {}", server.local_addr()));
@@ -114,7 +117,7 @@ fn run_relay(config: &Config, socket: Option<UdpSocket>) -> Result<(), ServerErr
         server.beat_every(every, move || manager.alive());
     }
     manager.ready();
-    let report = server.run()?;
+    let report = server.run().map_err(io::Error::other)?;
     // The server is gone, and with it the observer: the printer has an end.
     let _ = printer.join();
     print_line(format_args!("{report:#}"));
