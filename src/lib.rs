@@ -44,9 +44,10 @@
 //! | `client` | `time` `wire` | `argon2` `blake3` `chacha20poly1305` `thiserror` `unicode_normalization` | reads a clock, opens a socket, draws a random number, starts a thread, logs a packet |
 //! | `net` | `time` `batch` | `libc` `mio` `socket2` `thiserror` | knows what a datagram means |
 //! | `server` | `time` `batch` `config` `directory` `metrics` `net` `relay` | `getrandom` `mio` `thiserror` `tracing` | decides about members, looks into a datagram |
+//! | `control` | `config` `directory` `metrics` `relay` `server` | `blake3` `mio` `serde` `serde_json` `thiserror` `tracing` | touches the network, a flag or a setting |
 //! | `blocking` | `time` `client` | `getrandom` `thiserror` | knows what a datagram means, starts a thread |
 //! | `doctor` | `config` `net` | | changes anything on the machine |
-//! | `cli` | `config` `directory` `doctor` `relay` `server` `wire` | `clap` `clap_complete` `clap_mangen` `serde` `serde_json` `signal_hook` `thiserror` `toml` `tracing` `tracing_subscriber` | does what a library user could want |
+//! | `cli` | `config` `control` `directory` `doctor` `relay` `server` `wire` | `clap` `clap_complete` `clap_mangen` `serde` `serde_json` `signal_hook` `thiserror` `toml` `tracing` `tracing_subscriber` | does what a library user could want |
 //! | `main` | `cli` | | does anything |
 //!
 //! All may use `std`; `relay` and everything above it in the table do without
@@ -81,6 +82,7 @@
 //!   threads; [`blocking::Connection`] in fifteen lines.
 //! * [`metrics`], [`directory`]: what was counted, and who is here, for people.
 //! * [`doctor`]: whether this machine lets the relay do its best; facts, then judgements.
+//! * [`control`]: the operator's thread, its socket and its files.
 //! * `cli/`, in the binary: one file a subcommand, `settings.rs` for all flags.
 //!
 //! # A relay without a socket
@@ -118,6 +120,8 @@ pub mod batch;
 pub mod blocking;
 pub mod client;
 pub mod config;
+#[cfg(unix)]
+pub mod control;
 pub mod directory;
 #[cfg(target_os = "linux")]
 pub mod doctor;

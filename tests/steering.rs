@@ -181,7 +181,10 @@ fn a_ban_of_many_goes_in_steps_and_misses_nobody() {
     }
     let banned = (0..1000).filter(|number| number % 250 + 1 < 128).count();
     assert!(left_at_once <= 64, "{left_at_once} in one step");
-    assert_eq!((before - bench.relay.members(), bench.relay.counters().left(LeaveReason::Banned)), (banned, banned as u64));
+    assert_eq!(
+        (before - bench.relay.members(), bench.relay.counters().left(LeaveReason::Banned)),
+        (banned, banned as u64)
+    );
 }
 
 #[test]

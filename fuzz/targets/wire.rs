@@ -80,7 +80,7 @@ fn frames_again(frames: Frames<'_>) {
 fn batch_again(builder: &mut Builder<'_>, batch: &Batch<'_>) {
     let (mut raw, mut len, mut n) = ([0; DATAGRAM_BYTES_MAX], 0, 0);
     for (seq, entry) in batch.numbered() {
-        assert_eq!(seq.0 - batch.base.0, n.into());
+        assert_eq!(seq.0 - batch.base.0, u64::from(n));
         let written = entry.write(&mut raw[len..]);
         assert_eq!(written, entry.wire_len());
         (len, n) = (len + written, n + 1);

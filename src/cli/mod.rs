@@ -4,11 +4,18 @@
 
 mod chat;
 mod console;
+#[cfg(unix)]
+mod ctl;
 #[cfg(target_os = "linux")]
 mod doctor;
 mod generate;
 mod lines;
 mod log;
+#[cfg(unix)]
+mod operate;
+#[cfg(not(unix))]
+#[path = "operate_none.rs"]
+mod operate;
 mod sanitize;
 mod serve;
 #[cfg(target_os = "linux")]
@@ -34,9 +41,10 @@ Examples:
   outcry serve --bind '[::]:9999'        a relay for everyone, v4 and v6
   outcry chat --name alice 127.0.0.1:9999
   tail -f log | outcry chat --name log 127.0.0.1:9999
+  outcry ctl peers                       who is here, asked of a running relay
   outcry doctor                          will this machine let it do its best?
 
-Exit codes: 0 done, 1 failed, 2 a wrong flag or configuration (doctor has its own).";
+Exit codes: 0 done, 1 failed, 2 a wrong flag or configuration (doctor and ctl have their own).";
 
 /// A UDP chat relay: what one member says, every other member reads
 #[derive(Debug, Parser)]
@@ -50,6 +58,8 @@ struct Cli {
 enum Command {
     Serve(Box<serve::ServeArgs>),
     Chat(chat::ChatArgs),
+    #[cfg(unix)]
+    Ctl(ctl::CtlArgs),
     #[cfg(target_os = "linux")]
     Doctor(doctor::DoctorArgs),
     #[command(hide = true)]
@@ -61,6 +71,8 @@ pub(crate) fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => serve::run(*args),
         Command::Chat(args) => chat::run(&args),
+        #[cfg(unix)]
+        Command::Ctl(args) => ctl::run(args),
         #[cfg(target_os = "linux")]
         Command::Doctor(args) => doctor::run(&args),
         Command::Generate(args) => generate::run(&args),

@@ -5,8 +5,8 @@
 use super::instance::InstanceIndex;
 use crate::Time;
 use crate::batch::Path;
-use crate::relay::bucket::Bucket;
 use crate::relay::Target;
+use crate::relay::bucket::Bucket;
 use crate::relay::hash::SeededHash;
 use crate::relay::order::{Links, List};
 use crate::wire::id::{Ccid, MemberId, Nonce, PacketNumber, Scid};
