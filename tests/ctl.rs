@@ -11,6 +11,9 @@ mod process;
 use operator::{Member, Scratch, Steered, ctl, is_there};
 use outcry::blocking::Connection;
 use outcry::client::{Code, End, Event, Options, RoomSpec};
+use outcry::config::{Config, LogLevel};
+use outcry::control::{Ask, Client, Prepared, Reloaded, Surroundings};
+use outcry::server::Server;
 use process::{HANG, Running, Serve, host, until};
 use serde_json::json;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -263,4 +266,46 @@ fn a_client_that_reads_nothing_holds_up_nobody() {
     assert_eq!(relay.json(&["peers"]).len(), 300);
     let done = (0..200 * 301).filter(|_| line(&mut slow).starts_with("{\"done\"")).count();
     assert_eq!(done, 200, "and has its answers when it reads");
+}
+
+/// What `control` needs of a program, of which there is none here.
+struct NoProgram;
+
+impl Surroundings for NoProgram {
+    fn read(&mut self) -> Result<Reloaded, String> {
+        Err("no file".to_owned())
+    }
+    fn changed(&mut self, _: &Config) {}
+    fn log(&mut self, _: LogLevel) {}
+    fn draining(&mut self, _: usize) {}
+    fn stopping(&mut self) {}
+}
+
+/// A loop that never turns cannot be stalled by who is listed.
+#[test]
+fn to_list_10000_members_takes_no_part_of_the_loop() {
+    let scratch = Scratch::new("noloop");
+    let config = Config::for_bind("127.0.0.1:0".parse().unwrap());
+    let mut server = Server::bind(&config).unwrap();
+    let names: Vec<_> = (0..10_000).map(|number| format!("member {number}")).collect();
+    let members = names.iter().zip(10_000..).map(|(name, port)| (([192, 0, 2, 1], port).into(), name.as_str()));
+    assert_eq!(server.restore(members), 10_000);
+    let mut prepared = Prepared::new(&config).unwrap();
+    let path = scratch.0.join("ctl.sock");
+    prepared.listen(&path).unwrap();
+    let control = prepared.start(server.handle(), server.directory(), Box::new(NoProgram)).unwrap();
+    let mut client = Client::connect(&path).unwrap();
+    for ask in [Ask::Peers {}, Ask::Top { count: 10_000 }] {
+        let mut rows = 0;
+        client
+            .ask(&ask, |_| {
+                rows += 1;
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(rows, 10_000, "{ask:?}");
+    }
+    assert!(client.ask(&Ask::Reload {}, |_| Ok(())).is_err());
+    control.end();
+    assert!(!path.exists());
 }
