@@ -226,7 +226,7 @@ fn show(client: &mut Client, ask: &Ask, json: bool) -> Result<(), AskError> {
     let is_list = matches!(ask, Ask::Peers {} | Ask::Top { .. } | Ask::Rooms {} | Ask::Bans {});
     match (json, is_list) {
         (true, true) => {}
-        (true, false) => print_line(done),
+        (true, false) => print_line(for_programs(done)),
         (false, true) => print_line(table.show(none_of(ask))),
         (false, false) => print_line(told(ask, &done)),
     }
@@ -248,6 +248,14 @@ fn none_of(ask: &Ask) -> &'static str {
         Ask::Bans {} => "no bans",
         _ => "nobody is here",
     }
+}
+
+/// Without what is there to be read by people.
+fn for_programs(mut done: Value) -> Value {
+    if let Some(done) = done.as_object_mut() {
+        done.remove("text");
+    }
+    done
 }
 
 /// What was done, in words.
@@ -286,7 +294,7 @@ fn watch_stats(client: &mut Client, json: bool, every: Duration) -> Result<(), A
     loop {
         let stats = client.ask(&Ask::Stats {}, |_| Ok(()))?;
         match (&former, json) {
-            (_, true) => print_line(&stats),
+            (_, true) => print_line(for_programs(stats.clone())),
             (None, false) => print_line("members        in   relayed   dropped    copies      lost       p99"),
             (Some(former), false) => print_line(table::stats_line(former, &stats)),
         }

@@ -6,9 +6,9 @@ use super::service::Manager;
 use super::settings::{self, Settings};
 use outcry::config::Config;
 use outcry::server::Server;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use thiserror::Error;
 
 /// Where settings came from.
 #[derive(Clone)]
@@ -24,20 +24,19 @@ impl Sources {
     }
 }
 
-/// It cannot go wrong.
-pub(super) trait Never {
-    fn is_configuration(&self) -> bool;
-}
+/// Nothing can go wrong.
+#[derive(Debug, Error)]
+pub(super) enum OperateError {}
 
-impl Never for Infallible {
-    fn is_configuration(&self) -> bool {
+impl OperateError {
+    pub(super) fn is_configuration(&self) -> bool {
         match *self {}
     }
 }
 
 pub(super) struct Prepared;
 
-pub(super) fn prepare(_config: &Config) -> Result<Prepared, Infallible> {
+pub(super) fn prepare(_config: &Config) -> Result<Prepared, OperateError> {
     Ok(Prepared)
 }
 
@@ -51,7 +50,7 @@ impl Operating {
         _server: &Server,
         _program: (Sources, Config),
         _around: (LevelHandle, Manager),
-    ) -> Result<Self, Infallible> {
+    ) -> Result<Self, OperateError> {
         Ok(Self)
     }
 
