@@ -11,7 +11,7 @@
 mod room;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use room::native::{NativeFanout, PackedFanout};
+use room::native::NativeFanout;
 use room::{Fanout, RelayFanout, Room, SendToFanout, TrainFanout};
 use std::time::Duration;
 
@@ -110,7 +110,8 @@ fn native_part(room: &Room, name: &str, lens: &[usize], gro: bool, is_test: bool
     let deliveries = (room.members() * lens.len()) as u64;
     let rounds = if is_test { 2 } else { (DELIVERIES_EACH / deliveries).clamp(10, 300) };
     let mut native = NativeFanout::new(room, lens);
-    let mut packed = PackedFanout::new(room, native.train);
+    let (datagrams, datagram_bytes) = native.train;
+    let mut packed = TrainFanout::of(room, &vec![0xF7; datagrams * datagram_bytes], datagram_bytes);
     if gro && !room.set_gro(true) {
         println!("SKIPPED {name} with UDP_GRO: this kernel has none");
         return;

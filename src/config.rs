@@ -176,15 +176,25 @@ pub const REPAIRS_PER_TURN: u32 = 256;
 pub const REPAIR_BYTES_PER_S: u32 = 1 << 20;
 /// How often slow members are fed, in ms.
 pub const FEED_EVERY_MS: u64 = 10;
+/// Over how long it is measured what a slow member takes, in ms, at least.
+pub const FEED_MEASURED_MS: u64 = 1_000;
+/// How long after it was sent a slow member's request for an entry shows that it is lost, in ms.
+pub const FEED_SETTLES_MS: u16 = 250;
 /// Least rate at which a slow member is fed, in bytes a second.
 pub const FEED_BYTES_PER_S_MIN: u32 = 8 << 10;
 /// Rate at which a slow member is fed while its own is not known, in bytes a second.
 pub const FEED_BYTES_PER_S_START: u32 = 16 << 10;
+/// How long after the first new entry since its last REPORT a member makes the next one, in ms.
+pub const REPORT_AFTER_MS: u64 = 1_000;
 /// A live member that does not report for so long, in ms, while
 /// [`REPORT_MISSED_BYTES`] were sent to it, is live no more.
 pub const REPORT_MISSED_MS: u64 = 3_000;
 /// See [`REPORT_MISSED_MS`].
 pub const REPORT_MISSED_BYTES: u64 = 64 << 10;
+/// Over how long the loss of a live member is counted before it is judged, in ms, at least ...
+pub const LOSS_JUDGED_MS: u16 = 1_000;
+/// ... and over how many KiB cast to it: one datagram in ten of a few is chance.
+pub const LOSS_JUDGED_KIB: u16 = 64;
 /// Bytes of entries that one turn takes in at most: beyond what a full inbox
 /// can hold, names included.
 pub const ENTRY_BYTES_PER_TURN: usize = 600 << 10;
@@ -270,6 +280,7 @@ pub const RING_MESSAGES_SMALLEST: u32 = 2_048;
 pub const NOTICE_COPIES_PER_S_DEFAULT: u32 = 100_000;
 
 const _: () = {
+    assert!(REPORT_MISSED_MS > 2 * REPORT_AFTER_MS, "a REPORT has time to arrive");
     assert!(BYTE_BURST_MIN as usize >= LINE_BYTES_MAX, "the longest line passes every byte rate");
     assert!(MIRROR_RUN as usize <= MIRROR_TABLE, "a run of a mirror fits in what is remembered");
     assert!(EXIT_GRACE_MS <= REFUSE_MS);
@@ -464,7 +475,8 @@ pub struct Limits {
     pub ring_bytes_max: u32,
     /// Messages that a room keeps at most, from `RING_MESSAGES_SMALLEST` on.
     pub ring_messages_max: u32,
-    /// Bytes that all rooms keep at most.
+    /// Bytes that all rooms keep at most. [`ring_bytes_max`](Self::ring_bytes_max) of them
+    /// are the lobby's own.
     pub rings_bytes_max: u32,
     /// What a native client must prove to know; `None`: anyone may come.
     pub access_key: Option<AccessKey>,

@@ -6,9 +6,14 @@ mod process;
 mod room;
 
 use outcry::blocking::{Connection, Error};
-use outcry::client::{Code, End, Event, Options, RoomId, RoomKey, RoomSpec, Unfit};
+use outcry::client::{Code, End, Epoch, Event, MemberId, Options, RoomId, RoomKey, RoomSpec, Unfit};
+use outcry::wire::downlink::{Builder, Frame};
+use outcry::wire::handshake::{Hello, Welcome};
+use outcry::wire::id::Scid;
 use process::HANG;
 use room::{Member, Relay, config};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 fn open(relay: &Relay, name: &str) -> Connection {
@@ -111,6 +116,52 @@ fn after_its_end_a_connection_says_so() {
     assert!(matches!(alice.receive(HANG), Err(Error::Over)));
     assert_eq!(alice.join(RoomSpec::lobby()), Err(Unfit::Closed));
     relay.holds(0);
+}
+
+/// A relay that welcomes the first client and sends it somewhere else.
+fn moved_to(there: &Relay) -> (SocketAddr, JoinHandle<()>) {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let (here, reason) = (socket.local_addr().unwrap(), there.addr.to_string());
+    let thread = std::thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        let (len, client) = socket.recv_from(&mut buffer).unwrap();
+        let Hello { ccid, nonce, .. } = Hello::parse(&buffer[..len]).unwrap();
+        let (scid, epoch, member) = (Scid(1), Epoch(1), MemberId(1));
+        let (max_dgram, idle_s, keepalive_s, flags) = (1232, 60, 20, 0);
+        let (msgs_per_s, bytes_per_s, window_bytes) = (0, 0, 1000);
+        let welcome = Welcome {
+            ccid,
+            nonce,
+            scid,
+            epoch,
+            member,
+            max_dgram,
+            idle_s,
+            keepalive_s,
+            flags,
+            msgs_per_s,
+            bytes_per_s,
+            window_bytes,
+        };
+        socket.send_to(&welcome.encode(), client).unwrap();
+        let mut builder = Builder::to_client(&mut buffer, ccid);
+        builder.push(&Frame::Close { code: Code::Moved, reason: &reason });
+        let len = builder.len();
+        socket.send_to(&buffer[..len], client).unwrap();
+    });
+    (here, thread)
+}
+
+#[test]
+fn a_relay_that_has_moved_is_followed() {
+    let there = Relay::start(&config(|_| {}));
+    let (here, thread) = moved_to(&there);
+    let mut alice = Connection::open(&here.to_string(), Options::new("alice")).unwrap();
+    let lobby = alice.join(RoomSpec::lobby()).unwrap();
+    alice.send(lobby, b"hello").unwrap();
+    thread.join().unwrap();
+    assert_eq!(texts(&mut alice, 1), ["hello"]);
+    assert_eq!((alice.remote().unwrap(), there.report().members), (there.addr, 1));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The binary from outside: flags, files, exit codes, and `outcry chat`
+//! The binary from outside: flags, files, exit codes, and `outcry chat --plain`
 //! against a bare socket that plays the relay. Asserts no times; the waits
 //! here only keep a failure from hanging.
 
@@ -177,7 +177,7 @@ fn help_and_usage_have_their_exit_codes() {
     }
 }
 
-// ---- chat --------------------------------------------------------------------
+// ---- chat --plain --------------------------------------------------------------------
 
 /// A bare socket that plays the relay.
 struct Relay {
@@ -238,7 +238,7 @@ struct Chat {
 
 impl Chat {
     fn new(name: &str, addr: &str) -> Self {
-        Self::start(&mut outcry(&["chat", "--name", name, addr]))
+        Self::start(&mut outcry(&["chat", "--plain", "--name", name, addr]))
     }
 
     fn start(command: &mut Command) -> Self {
@@ -327,7 +327,7 @@ fn a_port_without_a_relay_is_noticed() {
     let addr = relay.addr();
     relay.go_away();
     for stdin in [Stdio::null(), Stdio::piped()] {
-        let output = outcry(&["chat", &addr]).stdin(stdin).output().unwrap();
+        let output = outcry(&["chat", "--plain", &addr]).stdin(stdin).output().unwrap();
         let err = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{err}");
         assert!(err.contains(&format!("no relay is listening at {addr} (port unreachable)")), "{err}");
@@ -441,11 +441,11 @@ fn a_closed_output_ends_quietly() {
 fn the_name_defaults_to_the_user_else_to_guest() {
     let relay = Relay::new();
     for (user, expected) in [("amy", "amy"), ("a : b", "guest"), ("", "guest")] {
-        let chat = Chat::start(outcry(&["chat", &relay.addr()]).env("USER", user));
+        let chat = Chat::start(outcry(&["chat", "--plain", &relay.addr()]).env("USER", user));
         relay.hears(expected);
         drop(chat);
     }
-    let chat = Chat::start(outcry(&["chat", &relay.addr()]).env_remove("USER"));
+    let chat = Chat::start(outcry(&["chat", "--plain", &relay.addr()]).env_remove("USER"));
     relay.hears("guest");
     drop(chat);
 }

@@ -259,7 +259,7 @@ impl Run {
     fn say_list(&mut self, room: RoomHandle, a: u64, small: u32) {
         let mut buffer = [0; DATAGRAM_BYTES];
         let mut builder = Builder::to_client(&mut buffer, self.ccid);
-        let list = if a % 2 == 0 { builder.members(self.req, room, Seq(a)) } else { builder.rooms(self.req) };
+        let list = if a.is_multiple_of(2) { builder.members(self.req, room, Seq(a)) } else { builder.rooms(self.req) };
         let mut list = list.unwrap();
         (0..small).for_each(|n| _ = list.add(n, "somebody"));
         list.finish(small);

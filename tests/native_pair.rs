@@ -327,9 +327,9 @@ fn chaos(seed: u64) {
     (0..4).for_each(|at| network.cut(at, false));
     network.run(60 * SECOND);
     let said = network.said_in_last_epoch(0);
-    for at in 0..4 {
+    for (at, room) in rooms.into_iter().enumerate() {
         let context = format!("seed {seed}, member {at}, {loss} % lost, restarts: {restarts}");
-        assert_eq!(network.client(at).unacknowledged(rooms[at]), 0, "{context}");
+        assert_eq!(network.client(at).unacknowledged(room), 0, "{context}");
         assert_eq!(network.said_in_last_epoch(at), said, "{context}");
         assert!(said.windows(2).all(|pair| pair[0].0 < pair[1].0), "{context}");
         let outcomes = |event: &Event<'_>| matches!(event, Event::Delivered { .. } | Event::NotSent { .. });

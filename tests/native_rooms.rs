@@ -225,6 +225,23 @@ fn a_room_that_nobody_is_in_makes_place_for_another() {
 }
 
 #[test]
+fn the_lobby_keeps_what_it_may_however_many_rooms_there_are() {
+    let mut bench = Bench::with(|limits| {
+        limits.ring_bytes_max = 4 * config::RING_BYTES_SMALLEST;
+        limits.rings_bytes_max = 8 * config::RING_BYTES_SMALLEST;
+    });
+    let mut alice = Native::connected(&mut bench, 1, "alice");
+    for number in 0..4 {
+        let room = alice.join(&mut bench, &format!("r{number}")).room;
+        (1..=300).for_each(|sseq| _ = alice.send(&mut bench, &[msg(room, sseq, &[7; 1000])]));
+    }
+    alice.join(&mut bench, "lobby");
+    (1..=300).for_each(|sseq| _ = alice.say(&mut bench, LOBBY, sseq, &"x".repeat(1000)));
+    let kept = whole_ring(&mut bench, &mut alice, LOBBY).len();
+    assert!(kept > 200, "{kept} of 1017 bytes: nearly 256 KiB");
+}
+
+#[test]
 fn a_room_outlives_its_last_member_by_ten_minutes() {
     let mut bench = bench();
     let (mut alice, tea) = Native::in_room(&mut bench, 1, "alice", "tea");
@@ -237,6 +254,22 @@ fn a_room_outlives_its_last_member_by_ten_minutes() {
     let (_, again) = Native::in_room(&mut bench, 2, "bob", "tea");
     assert!(again.room != tea.room && again.tag != tea.tag, "a handle rests as long as it can");
     assert_eq!((again.head, again.tail), (4, 4), "above any that ended: 1 and 2, and 3 as alice left");
+}
+
+#[test]
+fn the_numbers_of_the_latest_32_rooms_are_kept() {
+    let mut bench = bench();
+    let mut alice = Native::connected(&mut bench, 1, "alice");
+    for number in 0..33 {
+        let room = alice.join(&mut bench, &format!("r{number}")).room;
+        alice.say(&mut bench, room, 1, "x");
+        alice.leave(&mut bench, room);
+    }
+    alice.close(&mut bench);
+    alice.again();
+    alice.connect(&mut bench);
+    let next = [0, 1, 32].map(|number| alice.join(&mut bench, &format!("r{number}")).next_sseq);
+    assert_eq!(next, [1, 2, 2]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! T32, and T12 for the plain protocol: after its start the relay takes no
-//! memory for a datagram, whoever sends it and whatever it holds. Counted on
-//! the thread that does the work, and only while it does.
+//! T32 and T12, plain and native: after its start the relay takes no memory
+//! for a datagram, whoever sends it and whatever it holds. Counted on the
+//! thread that does the work, and only while it does.
 
 mod support;
 
@@ -11,10 +11,14 @@ use outcry::config::{self, Config, Limits, PlainPolicy};
 use outcry::metrics::DropReason;
 use outcry::relay::Relay;
 use outcry::server::Server;
+use outcry::wire::handshake::Cookie;
+use outcry::wire::id::{RoomHandle, Scid, Seq};
+use outcry::wire::uplink::{Frame, Ranges, SeqRange};
 use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
-use support::{OWN, addr, peer};
+use support::native::{Native, msg};
+use support::{Bench, OWN, addr, peer};
 
 const LINES: u64 = 100_000;
 const STRANGERS: u32 = 1_000_000;
@@ -182,6 +186,121 @@ fn a_million_joins_that_are_refused() {
         assert!(core.relay.counters().dropped(reason) - dropped >= u64::from(STRANGERS) - 1, "{reason:?}");
         core.assert_balanced();
     }
+}
+
+// ---- native --------------------------------------------------------------------------
+
+impl From<Bench> for Core {
+    fn from(bench: Bench) -> Self {
+        let items = Vec::with_capacity(1024);
+        Self { relay: bench.relay, out: bench.out, items, tally: bench.tally, now: bench.now }
+    }
+}
+
+/// T12: HELLOs without a cookie, each from another address with other ids.
+#[test]
+fn a_million_hellos_from_as_many_addresses() {
+    let mut hello = Native::new(1, "x").hello(Cookie([7; 24]));
+    let mut core = Core::new(&on_loopback());
+    let taken = measure(|| {
+        for number in 0..STRANGERS {
+            hello[4..8].copy_from_slice(&number.to_le_bytes());
+            hello[2] = if number % 8 == 7 { 2 } else { 1 };
+            core.hear(stranger(number), &hello);
+            if number % 256 == 255 {
+                core.end_turn(Duration::from_millis(1));
+            }
+        }
+        core.end_turn(Duration::ZERO);
+    });
+    let counters = core.relay.counters();
+    let told = counters.dropped(DropReason::HelloUnproven);
+    assert_eq!((taken.count_total, core.relay.members()), (0, 0));
+    assert_eq!(told, u64::from(STRANGERS / 256) * 64 + 56, "a quarter of each batch; the last is shorter");
+    assert_eq!(counters.dropped(DropReason::NativeVersion), u64::from(STRANGERS / 8));
+    core.assert_balanced();
+}
+
+/// T12: native garbage, tickets that nobody has, and types of every kind.
+#[test]
+fn a_million_datagrams_of_native_garbage_from_as_many_addresses() {
+    let mut bench = Bench::with(|_| {});
+    let mut alice = Native::connected(&mut bench, 1, "alice");
+    alice.join(&mut bench, "lobby");
+    let mut stray = alice.clone();
+    stray.scid = Scid(1);
+    let ping = stray.datagram(&[Frame::Ping { t: 1 }]);
+    let kinds = (0..=255u8).map(|kind| [&[0xF7, 0x4F, 1, kind][..], &[kind; 60]].concat());
+    let short = [b"\xF7".to_vec(), b"\xF7\x4F".to_vec(), vec![0xF7; 40], vec![0xF7; 1500]];
+    let garbage: Vec<_> = kinds.chain(short).chain(vec![ping; 100]).collect();
+    let mut core = Core::from(bench);
+    core.end_turn(Duration::from_millis(1));
+    let dropped = core.relay.counters().dropped_total();
+    let taken = measure(|| {
+        for number in 0..STRANGERS {
+            core.hear(stranger(number), &garbage[number as usize % garbage.len()]);
+            if number % 256 == 255 {
+                core.end_turn(Duration::from_micros(100));
+            }
+        }
+        core.end_turn(Duration::ZERO);
+    });
+    assert_eq!((taken.count_total, core.relay.members()), (0, 1));
+    assert_eq!(core.relay.counters().dropped_total() - dropped, u64::from(STRANGERS));
+    core.assert_balanced();
+}
+
+const SPEAKERS: u16 = 100;
+
+/// Datagrams `0..count` of native members in two rooms, one of them the lobby:
+/// messages, every tenth one twice, and now and then what else a client says.
+fn native_chat(natives: &mut [Native], tea: RoomHandle, count: u64) -> Vec<(SocketAddr, Vec<u8>)> {
+    let mut buffer = [[0; 10]; 16];
+    let ranges = Ranges::encode(&[SeqRange { start: Seq(100), count: 3 }], &mut buffer);
+    let members = natives.len() as u64;
+    let text = [b'.'; 400];
+    let said = |number: u64| {
+        let native = &mut natives[(number % members) as usize];
+        let (round, room) = (number / members, if (number / members).is_multiple_of(2) { tea } else { RoomHandle(0) });
+        let said = msg(room, round as u32 / 2 + 1, &text[..32 + (number % 7) as usize * 50]);
+        let end = Seq(u64::MAX);
+        let report = Frame::Report { room, contiguous: end, highest: end, lost: 0, kib: round as u16 };
+        let datagram = match (number + round) % 10 {
+            0 => native.datagram(&[said, said]),
+            1 => native.datagram(&[said, report]),
+            2 => native.datagram(&[report, Frame::Ping { t: number }, said]),
+            3 => native.datagram(&[said, Frame::Nack { room, ranges }]),
+            _ => native.datagram(&[said]),
+        };
+        (native.at, datagram)
+    };
+    (0..count).map(said).collect()
+}
+
+#[test]
+fn a_hundred_thousand_native_messages_through_the_core() {
+    let mut bench = Bench::with(|_| {});
+    (0..20).for_each(|number| _ = bench.hear(peer(number), format!("plain{number}").as_bytes()));
+    let mut natives: Vec<_> = (0..SPEAKERS).map(|n| Native::connected(&mut bench, n, &format!("n{n}"))).collect();
+    natives.iter_mut().for_each(|native| _ = native.join(&mut bench, "lobby"));
+    let rooms: Vec<_> = natives.iter_mut().map(|native| native.join(&mut bench, "tea").room).collect();
+    let datagrams = native_chat(&mut natives, rooms[0], 5000 + LINES);
+    let mut core = Core::from(bench);
+    let hear = |core: &mut Core, datagrams: &[(SocketAddr, Vec<u8>)]| {
+        for turn in datagrams.chunks(16) {
+            turn.iter().for_each(|(from, bytes)| core.hear(*from, bytes));
+            core.end_turn(Duration::from_micros(500));
+        }
+    };
+    hear(&mut core, &datagrams[..5000]);
+    let before = core.relay.counters().native.clone();
+    let taken = measure(|| hear(&mut core, &datagrams[5000..]));
+    let after = core.relay.counters().native.clone();
+    assert_eq!((taken.count_total, after.messages_accepted - before.messages_accepted), (0, LINES));
+    assert_eq!(after.messages_duplicate - before.messages_duplicate, LINES / 10);
+    assert_eq!((after.demoted, after.casts_dropped, after.answers_dropped), (0, 0, 0));
+    assert!(after.acks > before.acks && after.repairs + after.gaps > before.repairs + before.gaps);
+    core.assert_balanced();
 }
 
 // ---- with a socket ----------------------------------------------------------------

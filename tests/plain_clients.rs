@@ -249,7 +249,7 @@ fn fills_the_console(relay: SocketAddr) -> UdpSocket {
 /// A chat that has joined under `open`.
 #[track_caller]
 fn chats(name: &str, relay: &Serve) -> Running {
-    let chat = Running::outcry(&["chat", "--name", name, &relay.addr.to_string()]);
+    let chat = Running::outcry(&["chat", "--plain", "--name", name, &relay.addr.to_string()]);
     relay.logs("joined", name);
     chat
 }

@@ -287,11 +287,9 @@ impl World {
     fn check_views(&mut self) {
         for event in &self.bench.events[self.events_seen..] {
             match event {
-                Event::Joined { remote, name, .. } | Event::Restored { remote, name, .. } => {
-                    assert_eq!(self.here.insert(*remote, name.to_string()), None)
-                }
+                Event::Joined { remote, name, .. } => assert_eq!(self.here.insert(*remote, name.to_string()), None),
                 Event::Left { remote, name, .. } => assert_eq!(self.here.remove(remote).as_deref(), Some(&**name)),
-                Event::Moved { .. } | Event::Renamed { .. } | Event::Heard { .. } => {}
+                Event::Moved { .. } | Event::Renamed { .. } | Event::Restored { .. } | Event::Heard { .. } => {}
             }
         }
         self.events_seen = self.bench.events.len();

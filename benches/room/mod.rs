@@ -188,10 +188,15 @@ pub struct TrainFanout(Prebuilt);
 
 impl TrainFanout {
     pub fn new(room: &Room, messages: usize, bytes: usize) -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let payload: Vec<u8> = (0..messages).flat_map(|number| line(number, bytes)).collect();
-        let segment = (messages > 1).then(|| u16::try_from(bytes).expect("a message is short"));
-        Self(Prebuilt::new(&socket, room.addresses(), &payload, segment).expect("a prebuilt fan-out"))
+        Self::of(room, &payload, bytes)
+    }
+
+    /// Sends `payload` in datagrams of `bytes` bytes.
+    pub fn of(room: &Room, payload: &[u8], bytes: usize) -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let segment = (payload.len() > bytes).then(|| u16::try_from(bytes).expect("a datagram is short"));
+        Self(Prebuilt::new(&socket, room.addresses(), payload, segment).expect("a prebuilt fan-out"))
     }
 }
 

@@ -8,7 +8,6 @@ use cpu_time::ThreadTime;
 use outcry::Time;
 use outcry::client::{Client, DATAGRAM_BYTES, Event, Options, RoomId, RoomSpec};
 use outcry::config::Config;
-use outcry::net::Prebuilt;
 use outcry::server::Server;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -196,29 +195,5 @@ impl Fanout for NativeFanout<'_> {
         let heads = (self.members.len() + 1) as u64;
         assert!(copies == expected || copies == expected + heads, "a whole turn was sent: {copies} of {expected}");
         cpu
-    }
-}
-
-/// The floor of a native turn: the same datagrams, prebuilt, no relay behind them.
-pub struct PackedFanout(Prebuilt);
-
-impl PackedFanout {
-    pub fn new(room: &Room, (datagrams, len): (usize, usize)) -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let segment = (datagrams > 1).then(|| u16::try_from(len).expect("a datagram is short"));
-        let payload = vec![0xF7; datagrams * len];
-        Self(Prebuilt::new(&socket, room.addresses(), &payload, segment).expect("a prebuilt fan-out"))
-    }
-}
-
-impl Fanout for PackedFanout {
-    fn name(&self) -> &'static str {
-        "packed floor"
-    }
-
-    fn turn(&mut self) -> Duration {
-        let start = ThreadTime::now();
-        self.0.send_all().expect("loopback");
-        start.elapsed()
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! cli ──▶ benchmark ──▶ session (join, prove, leave)
 //!                  ├──▶ plan (seeded schedule)
-//!                  ├──▶ measure: tx threads ──▶ members ──▶ the target
+//!                  ├──▶ measure: tx threads ──▶ members ──▶ (lossy ──▶) the target
 //!                  │             rx threads ◀── members ◀──    "
 //!                  ├──▶ machine (/proc: server, drops, threads)
 //!                  └──▶ check (self-check) ──▶ report (text, JSON)

@@ -277,8 +277,12 @@ impl Session {
         if error.kind() == io::ErrorKind::ConnectionRefused {
             NOBODY_LISTENS.into()
         } else {
-            format!("cannot send to the target: {error}")
+            format!("cannot send to the target: {error}{}", self.explain_complaint())
         }
+    }
+
+    fn explain_complaint(&self) -> String {
+        self.transport.complaint().map_or(String::new(), |said| format!("; the server's answer: {said}"))
     }
 
     fn explain_missing(&self, proven: u32) -> String {
@@ -288,8 +292,7 @@ impl Session {
         } else {
             "look at the server's limits (peers, peers per prefix, join rate) and at its receive buffer"
         };
-        let told = self.transport.complaint().map_or(String::new(), |said| format!("; the server said: {said}"));
-        format!("only {proven} of {members} members were brought in; {hint}{told}")
+        format!("only {proven} of {members} members were brought in; {hint}{}", self.explain_complaint())
     }
 }
 

@@ -44,6 +44,28 @@ fn receive(sockets: Sockets, gro: bool) -> (Heard, Taken, Arc<dyn Transport>) {
     (heard, taken, transport)
 }
 
+/// What an earlier datagram needed of the kernel's answer is no bound for a later one.
+#[test]
+fn a_train_after_single_datagrams_is_a_train_too() {
+    for sockets in [Sockets::PerClient, Sockets::Shared(2)] {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let options = Options { receive_buffer: None, gro: true };
+        let transport = sockets.open(server.local_addr().unwrap(), 2, options).unwrap();
+        let mut receiver = transport.receiver(0, 1, 2, Clock::start()).unwrap();
+        let mut heard = Heard::default();
+        for (bytes, segment, messages) in [(BYTES, None, 2), (MESSAGES * BYTES, Some(BYTES as u16), 2 * MESSAGES)] {
+            Prebuilt::new(&server, &transport.addresses(), &vec![7; bytes], segment).unwrap().send_all().unwrap();
+            let mut taken = Taken::default();
+            while taken.messages < messages as u64 {
+                let more = receiver.receive(Duration::from_secs(1), &mut heard).unwrap();
+                assert!(more.messages > 0, "nothing more came after {taken:?}");
+                taken += more;
+            }
+        }
+        assert!(heard.0.iter().all(|(_, _, len)| *len == BYTES), "{sockets:?}");
+    }
+}
+
 #[test]
 fn a_train_that_comes_whole_is_as_many_messages_as_one_that_does_not() {
     for sockets in [Sockets::PerClient, Sockets::Shared(2)] {

@@ -3,7 +3,7 @@ messages in flight, as one self-contained SVG."""
 import math
 from html import escape
 
-COLOURS = ["#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#009e73", "#7a3db8", "#555555"]
+COLOURS = ["#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#009e73", "#7a3db8", "#555555", "#8c510a"]
 WIDTH, HEIGHT = 980, 470
 PANEL = {"width": 340, "height": 300, "top": 70}
 

@@ -66,6 +66,9 @@ def kinds(target):
     return [
         Kind("outcry", "outcry, plain", "plain", str(target / "outcry"),
              lambda port, folder: ["serve", "--bind", f"127.0.0.1:{port}", "--log", "warn"], ("--version",)),
+        Kind("outcry-native", "outcry (native)", "native", str(target / "outcry"),
+             lambda port, folder: ["serve", "--bind", f"127.0.0.1:{port}", "--log", "warn"], ("--version",),
+             note="one order for all, acknowledged and repaired; messages of a turn share datagrams"),
         Kind("naive-rust", "naive Rust (std send_to)", "plain", str(target / "examples" / "naive_relay"),
              lambda port, folder: [f"127.0.0.1:{port}", "--quiet"], note=quiet),
         Kind("naive-asyncio", "naive Python (asyncio)", "plain", sys.executable,
@@ -168,7 +171,7 @@ class Running:
         raise RuntimeError(f"does not listen after {START_SECONDS:.0f} s: {self.last_words()}")
 
     def listens(self):
-        if self.kind.protocol == "plain":
+        if self.kind.protocol in ("plain", "native"):
             table = Path("/proc/net/udp").read_text() + Path("/proc/net/udp6").read_text()
             return f":{self.port:04X} " in table
         try:

@@ -230,7 +230,7 @@ def text(report):
 
 def wins(results):
     """Every figure in which somebody beats the first row, in words."""
-    own, others = results[0], results[1:]
+    own, others = results[0], [result for result in results[1:] if not result["key"].startswith("outcry")]
     lines = []
     for other in others:
         lines += [f"  {other['label']}: {what}" for what in better(own, other)]

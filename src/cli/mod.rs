@@ -1,5 +1,6 @@
 //! Owns the command line: its subcommands, what they print about themselves,
-//! and the exit codes (0 done, 1 failed, 2 a wrong flag or configuration).
+//! and the exit codes (0 done, 1 failed, 2 a wrong flag or configuration, 3
+//! refused by the relay).
 //! Never does a subcommand's work: each is a file of its own.
 
 mod chat;
@@ -44,7 +45,8 @@ Examples:
   outcry ctl peers                       who is here, asked of a running relay
   outcry doctor                          will this machine let it do its best?
 
-Exit codes: 0 done, 1 failed, 2 a wrong flag or configuration (doctor and ctl have their own).";
+Exit codes: 0 done, 1 failed, 2 a wrong flag or configuration, 3 refused by the relay (doctor and ctl have
+their own).";
 
 /// A UDP chat relay: what one member says, every other member reads
 #[derive(Debug, Parser)]

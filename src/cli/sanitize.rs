@@ -27,13 +27,16 @@ fn push_harmless(c: char, shown: &mut String) {
     }
 }
 
-/// C1 controls, marks that turn text around, and what some terminals take for
-/// a line end.
+/// C1 controls, marks that turn text around, what some terminals take for a
+/// line end, and what nobody sees: names that differ in it alone look the same.
+/// Joiners stay, since scripts and emoji need them.
 fn is_harmful(c: char) -> bool {
     matches!(c,
         '\u{80}'..='\u{9F}'
         | '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}'
-        | '\u{2028}' | '\u{2029}')
+        | '\u{2028}' | '\u{2029}'
+        | '\u{AD}' | '\u{115F}' | '\u{1160}' | '\u{180E}' | '\u{200B}' | '\u{2060}'..='\u{2064}'
+        | '\u{206A}'..='\u{206F}' | '\u{3164}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF9}'..='\u{FFFB}')
 }
 
 #[cfg(test)]
@@ -71,6 +74,11 @@ mod tests {
     #[test]
     fn text_cannot_be_turned_around() {
         assert_eq!(one_line("a\u{202E}b\u{2066}\u{200F}\u{61C}".as_bytes()), "a<U+202E>b<U+2066><U+200F><U+061C>");
+    }
+
+    #[test]
+    fn what_nobody_sees_becomes_visible() {
+        assert_eq!(one_line("bo\u{200B}b \u{FEFF}\u{3164}".as_bytes()), "bo<U+200B>b <U+FEFF><U+3164>");
     }
 
     #[test]

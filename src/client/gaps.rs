@@ -229,7 +229,7 @@ impl Gaps {
         }
     }
 
-    /// The long range at `at` is being answered: what is left of it has time.
+    /// The long range at `at` is being answered: what is left of it has a round trip's time.
     fn put_off(&mut self, at: usize, now: Time, pace: Duration) {
         if let Some(rest) = self.missing.get_mut(at)
             && rest.asked > 0
@@ -237,6 +237,8 @@ impl Gaps {
         {
             rest.asked = 1;
             rest.due = now + wait_after(1, pace);
+            // After many requests, that is earlier than it was.
+            self.due = self.due.min(Some(rest.due));
         }
     }
 }

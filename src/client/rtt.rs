@@ -8,7 +8,7 @@ const RTO_MIN: Duration = Duration::from_millis(100);
 /// Timeout before the first sample.
 const RTO_FIRST: Duration = Duration::from_secs(1);
 /// Timeouts double up to this.
-pub(super) const RTO_MAX: Duration = Duration::from_secs(8);
+pub(super) const RTO_MAX: Duration = Duration::from_secs(4);
 /// Longest sample that is believed: what is older answers something else.
 const SAMPLE_MAX: Duration = Duration::from_secs(60);
 /// Taken for the round trip before the first sample.
@@ -56,10 +56,10 @@ mod tests {
     }
 
     #[test]
-    fn before_a_sample_a_second_and_doubling_to_eight() {
+    fn before_a_sample_a_second_and_doubling_to_four() {
         let rtt = Rtt::default();
         let timeouts = [0, 1, 2, 3, 4, 40].map(|repeats| rtt.timeout(repeats).as_secs());
-        assert_eq!(timeouts, [1, 2, 4, 8, 8, 8]);
+        assert_eq!(timeouts, [1, 2, 4, 4, 4, 4]);
     }
 
     #[test]

@@ -95,13 +95,10 @@ impl Path {
     pub fn start(flaws: Flaws, seed: u64, target: SocketAddr) -> Result<Self, String> {
         let told = Arc::new(Told::default());
         let failed = |error: std::io::Error| format!("cannot start the lossy path: {error}");
-        let mut proxy = Proxy::open(flaws, seed, target, told.clone()).map_err(failed)?;
+        let proxy = Proxy::open(flaws, seed, target, told.clone()).map_err(failed)?;
         let address = proxy.address().map_err(failed)?;
-        let run = move || {
-            // Nothing to do about a proxy that cannot wait: what is missing shows.
-            while !proxy.told.stop.load(Relaxed) && proxy.turn().is_ok() {}
-        };
-        let thread = std::thread::Builder::new().name("loadgen-path".into()).spawn(run).map_err(failed)?;
+        let thread =
+            std::thread::Builder::new().name("loadgen-path".into()).spawn(move || proxy.run()).map_err(failed)?;
         Ok(Self { address, told, thread: Some(thread) })
     }
 

@@ -56,7 +56,7 @@ pub(super) struct Proxy {
     holds: u64,
     epoll: Epoll,
     clock: Clock,
-    pub(super) told: Arc<Told>,
+    told: Arc<Told>,
 }
 
 fn bind(target: SocketAddr, buffer: usize) -> io::Result<UdpSocket> {
@@ -105,8 +105,18 @@ impl Proxy {
         Ok(())
     }
 
+    /// Passes datagrams on until it is told to stop. A proxy that cannot wait
+    /// any more ends: what is missing then shows.
+    pub(super) fn run(mut self) {
+        while !self.told.stop.load(Relaxed) {
+            if self.turn().is_err() {
+                return;
+            }
+        }
+    }
+
     /// Passes on what is there, and what has been held long enough.
-    pub(super) fn turn(&mut self) -> io::Result<()> {
+    fn turn(&mut self) -> io::Result<()> {
         let mut events = [EpollEvent::empty(); EVENTS];
         let ready = match self.epoll.wait(&mut events, self.timeout()) {
             Err(Errno::EINTR) => 0,

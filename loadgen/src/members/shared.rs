@@ -3,7 +3,7 @@
 //! when sending (ip(7)). Up to a million of them; cheaper for the server than
 //! sockets of their own, so such results are labelled and compared with their like.
 
-use super::slots::{self, Slots};
+use super::slots::{self, Slots, TrainSlot};
 use super::udp::widen;
 use super::{Options, Receiver, Sink, Taken, Transport};
 use crate::clock::Clock;
@@ -11,9 +11,7 @@ use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::libc::{in_addr, in_pktinfo};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg, setsockopt, sockopt,
-};
+use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg, setsockopt, sockopt};
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
@@ -119,8 +117,9 @@ impl Transport for Shared {
             epoll,
             events: vec![EpollEvent::empty(); self.sockets.len()],
             readable: vec![false; self.sockets.len()],
-            headers: MultiHeaders::preallocate(BATCH, Some(cmsg_space!(in_pktinfo, i32))),
-            slots: Slots::new(self.gro),
+            headers: MultiHeaders::preallocate(BATCH, Some(cmsg_space!(in_pktinfo))),
+            slots: Slots::new(),
+            train: self.gro.then(TrainSlot::new),
             clock,
         }))
     }
@@ -148,6 +147,8 @@ struct SharedReceiver {
     readable: Vec<bool>,
     headers: MultiHeaders<()>,
     slots: Slots<BATCH>,
+    /// Where trains are received.
+    train: Option<TrainSlot>,
     clock: Clock,
 }
 
@@ -186,36 +187,53 @@ impl SharedReceiver {
     }
 
     fn visit(&mut self, socket: u32, sink: &mut dyn Sink) -> nix::Result<Taken> {
-        let sockets = self.sockets.len() as u32;
+        if self.train.is_some() {
+            return self.visit_trains(socket, sink);
+        }
+        let (sockets, members) = (self.sockets.len() as u32, self.members);
         let mut slices = self.slots.slices();
         let fd = self.sockets[socket as usize].as_raw_fd();
         let received = recvmmsg(fd, &mut self.headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
         let now = self.clock.now();
         let mut taken = Taken::default();
         for datagram in received {
-            let (address, segment) = datagram.cmsgs().map(destination).unwrap_or_default();
-            // No address, or none of ours: counted, nobody's.
-            let member = address.map(|at| u64::from(at.wrapping_sub(FIRST)) * u64::from(sockets) + u64::from(socket));
-            let member = member.filter(|member| *member < u64::from(self.members));
+            let (address, _) = datagram.cmsgs().map(slots::destination).unwrap_or_default();
+            let member = address.and_then(|at| member_at(at, socket, sockets, members));
             let bytes = datagram.iovs().next().unwrap_or_default();
-            taken += slots::take_each(bytes, segment, |message| {
-                if let Some(member) = member {
-                    sink.take(member as u32, now, message);
+            taken += take_for(member, now, bytes, None, sink);
+        }
+        Ok(taken)
+    }
+
+    fn visit_trains(&mut self, socket: u32, sink: &mut dyn Sink) -> nix::Result<Taken> {
+        let (sockets, members) = (self.sockets.len() as u32, self.members);
+        let (fd, mut taken) = (self.sockets[socket as usize].as_raw_fd(), Taken::default());
+        let Some(slot) = &mut self.train else { return Ok(taken) };
+        while taken.datagrams < BATCH as u64 {
+            match slot.receive(fd) {
+                Ok((bytes, address, segment)) => {
+                    let member = address.and_then(|at| member_at(at, socket, sockets, members));
+                    taken += take_for(member, self.clock.now(), bytes, segment, sink);
                 }
-            });
+                Err(_) if taken.datagrams > 0 => break,
+                Err(error) => return Err(error),
+            }
         }
         Ok(taken)
     }
 }
 
-/// The address that a datagram was sent to, and the length of its messages if it is a train.
-fn destination(control: nix::sys::socket::CmsgIterator<'_>) -> (Option<u32>, Option<usize>) {
-    let (mut address, mut segment) = (None, None);
-    for message in control {
-        match message {
-            ControlMessageOwned::Ipv4PacketInfo(info) => address = Some(u32::from_be(info.ipi_addr.s_addr)),
-            other => segment = segment.or(slots::segment_len(&other)),
+/// Whose address it is, if it is one of ours.
+fn member_at(address: u32, socket: u32, sockets: u32, members: u32) -> Option<u32> {
+    let number = u64::from(address.wrapping_sub(FIRST)) * u64::from(sockets) + u64::from(socket);
+    u32::try_from(number).ok().filter(|number| *number < members)
+}
+
+/// What has no address, or none of ours, is counted, and nobody's.
+fn take_for(member: Option<u32>, now: u64, bytes: &[u8], segment: Option<usize>, sink: &mut dyn Sink) -> Taken {
+    slots::take_each(bytes, segment, |message| {
+        if let Some(member) = member {
+            sink.take(member, now, message);
         }
-    }
-    (address, segment)
+    })
 }

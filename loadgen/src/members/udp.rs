@@ -1,10 +1,9 @@
 //! Plain members with a UDP socket each, connected to the target: what real
 //! clients are, and what costs the server what real clients cost.
 
-use super::slots::{self, Slots};
+use super::slots::{self, Slots, TrainSlot};
 use super::{Options, Receiver, Sink, Taken, Transport, limits};
 use crate::clock::Clock;
-use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg, setsockopt, sockopt};
@@ -92,9 +91,9 @@ impl Transport for PerClient {
             sockets: self.sockets.clone(),
             epoll,
             events: vec![EpollEvent::empty(); EVENTS],
-            headers: MultiHeaders::preallocate(BATCH, self.gro.then(|| cmsg_space!(i32))),
-            slots: Slots::new(self.gro),
-            gro: self.gro,
+            headers: MultiHeaders::preallocate(BATCH, None),
+            slots: Slots::new(),
+            train: self.gro.then(TrainSlot::new),
             clock,
         }))
     }
@@ -118,7 +117,8 @@ struct EpollReceiver {
     events: Vec<EpollEvent>,
     headers: MultiHeaders<()>,
     slots: Slots<BATCH>,
-    gro: bool,
+    /// Where trains are received.
+    train: Option<TrainSlot>,
     clock: Clock,
 }
 
@@ -164,16 +164,34 @@ impl EpollReceiver {
     }
 
     fn visit(&mut self, member: u32, sink: &mut dyn Sink) -> nix::Result<Taken> {
+        if self.train.is_some() {
+            return self.visit_trains(member, sink);
+        }
         let mut slices = self.slots.slices();
         let fd = self.sockets[member as usize].as_raw_fd();
         let received = recvmmsg(fd, &mut self.headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
         let now = self.clock.now();
         let mut taken = Taken::default();
         for datagram in received {
-            let segment =
-                if self.gro { datagram.cmsgs()?.find_map(|message| slots::segment_len(&message)) } else { None };
             let bytes = datagram.iovs().next().unwrap_or_default();
-            taken += slots::take_each(bytes, segment, |message| sink.take(member, now, message));
+            taken += slots::take_each(bytes, None, |message| sink.take(member, now, message));
+        }
+        Ok(taken)
+    }
+
+    fn visit_trains(&mut self, member: u32, sink: &mut dyn Sink) -> nix::Result<Taken> {
+        let (fd, mut taken) = (self.sockets[member as usize].as_raw_fd(), Taken::default());
+        let Some(slot) = &mut self.train else { return Ok(taken) };
+        while taken.datagrams < BATCH as u64 {
+            match slot.receive(fd) {
+                Ok((bytes, _, segment)) => {
+                    let now = self.clock.now();
+                    taken += slots::take_each(bytes, segment, |message| sink.take(member, now, message));
+                }
+                Err(Errno::ECONNREFUSED) if taken.datagrams > 0 => sink.refused(member),
+                Err(_) if taken.datagrams > 0 => break,
+                Err(error) => return Err(error),
+            }
         }
         Ok(taken)
     }

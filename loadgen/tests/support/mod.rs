@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, dead_code, reason = "helpers of several test files")]
 
+pub(crate) mod crowd;
+pub(crate) mod relay;
+
 use loadgen::benchmark::{Benchmark, Progress};
 use loadgen::measure::{Board, Second, Watch};
 use loadgen::members::{Options, Protocol, Sockets, Venue};
@@ -10,6 +13,7 @@ use loadgen::plan::{Arrival, Workload};
 use loadgen::report::Report;
 use loadgen::scenario::Script;
 use loadgen::stage;
+use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -24,8 +28,12 @@ impl Progress for Silent {
 }
 
 pub(crate) fn benchmark(mock: &Mock, members: u32, senders: u32, rate: f64, seconds: u64) -> Benchmark {
+    benchmark_of(mock.address(), members, senders, rate, seconds)
+}
+
+pub(crate) fn benchmark_of(target: SocketAddr, members: u32, senders: u32, rate: f64, seconds: u64) -> Benchmark {
     Benchmark {
-        target: mock.address(),
+        target,
         protocol: Protocol::Plain,
         members,
         own_relay: false,

@@ -118,6 +118,13 @@ fn in_the_same_epoch_a_room_goes_on_where_it_was() {
     peer.repair(4, &[bobs(4, b"4"), bobs(5, b"5")]);
     peer.bob_says(6..=9);
     assert_eq!(peer.heard().iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), (4..=9).collect::<Vec<_>>());
+    peer.forget();
+    peer.run(1000);
+    let lost = peer.frames().into_iter().find_map(|frame| match frame {
+        uplink::Frame::Report { lost, .. } => Some(lost),
+        _ => None,
+    });
+    assert_eq!(lost, Some(0), "counted since this JOIN, and what was said meanwhile is no loss");
     assert!(peer.client.name_of(room, BOB).is_none());
 }
 
@@ -167,4 +174,40 @@ fn the_instance_is_kept_and_the_session_ids_are_new() {
     let (_, second) = peer.hellos()[0];
     assert_eq!(first.instance, second.instance);
     assert!(first.instance != Instance(0) && first.ccid != second.ccid && first.nonce != second.nonce);
+}
+
+#[test]
+fn what_was_asked_of_the_old_session_ends_with_it() {
+    let (mut peer, room) = Peer::in_lobby();
+    let den = peer.client.join(peer.time(), RoomSpec::open("den")).unwrap();
+    let req = peer.join_asked();
+    peer.joined(req, Entered { room: crate::wire::id::RoomHandle(2), ..Entered::default() });
+    let who = peer.client.who(peer.time(), room).unwrap();
+    let list = peer.client.list(peer.time()).unwrap();
+    peer.client.leave(peer.time(), den).unwrap();
+    peer.say(&[close(Code::Idle)]);
+    peer.forget();
+    peer.run_to(5000);
+    peer.welcome(EPOCH);
+    let events = peer.events();
+    for ended in [who, list] {
+        assert!(events.contains(&Event::ListEnd { request: ended, complete: false }), "{events:?}");
+    }
+    assert!(events.contains(&Event::Left { room: den }));
+    let joins = peer.frames().iter().filter(|frame| matches!(frame, uplink::Frame::Join { .. })).count();
+    assert_eq!((joins, peer.frames().len()), (1, 0), "the lobby only, and nothing is left or asked again");
+}
+
+#[test]
+fn a_private_message_that_never_went_out_gets_too_old() {
+    let mut peer = Peer::connected();
+    peer.say(&[close(Code::Idle)]);
+    let direct = peer.client.direct(peer.time(), BOB, b"old").unwrap();
+    peer.run_to(29_000);
+    let young = peer.client.direct(peer.time(), BOB, b"young").unwrap();
+    peer.run_to(31_000);
+    peer.welcome(EPOCH);
+    let done = Event::DirectDone { ticket: direct, to: BOB, outcome: DirectOutcome::NotConfirmed };
+    assert!(peer.events().contains(&done) && young != direct);
+    let [uplink::Frame::Direct { payload: b"young", .. }] = peer.frames()[..] else { panic!() };
 }

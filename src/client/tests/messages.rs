@@ -98,18 +98,25 @@ fn without_an_answer_everything_is_sent_again_with_doubling_timeouts() {
 #[test]
 fn a_missing_number_is_sent_again_once_a_round_trip_with_all_that_follows() {
     let (mut peer, room) = Peer::in_lobby();
-    send(&mut peer, room, &["a", "b", "c"]);
+    send(&mut peer, room, &["a"]);
+    peer.run_to(40);
+    peer.entries(1, &[mine(1, b"a")]);
+    assert_eq!(peer.client.round_trip(), Duration::from_millis(5), "an eighth of 40 ms");
+    send(&mut peer, room, &["b", "c", "d"]);
     peer.forget();
     peer.run_to(50);
-    peer.say(&[ack(1, 1, true)]);
-    assert_eq!(numbers(&mut peer), [2, 3]);
-    peer.say(&[ack(1, 1, true)]);
+    peer.say(&[ack(2, 2, true)]);
+    assert_eq!(numbers(&mut peer), [3, 4]);
+    peer.run_to(55);
+    peer.say(&[ack(2, 2, true)]);
     assert_eq!(numbers(&mut peer), [0_u32; 0], "within a round trip");
-    peer.run_to(60);
-    peer.say(&[ack(1, 1, false)]);
+    peer.run_to(56);
+    peer.say(&[ack(2, 2, false)]);
     assert_eq!(numbers(&mut peer), [0_u32; 0], "nothing is missing");
     peer.say(&[ack(1, 1, true)]);
-    assert_eq!(numbers(&mut peer), [2, 3]);
+    assert_eq!(numbers(&mut peer), [0_u32; 0], "of an earlier time");
+    peer.say(&[ack(2, 2, true)]);
+    assert_eq!(numbers(&mut peer), [3, 4]);
 }
 
 #[test]
@@ -156,6 +163,21 @@ fn slow_stops_the_room_and_then_sets_its_pace() {
     }));
     peer.say(&[slow(1)]);
     assert!(peer.events().is_empty(), "that one is acknowledged");
+}
+
+#[test]
+fn a_new_session_has_a_pace_of_its_own() {
+    let (mut peer, room) = Peer::in_lobby();
+    send(&mut peer, room, &["a", "b"]);
+    let (msgs_s, bytes_s, retry_ms, first_dropped) = (1, 0, 60_000, Sseq(1));
+    let cause = SlowCause::Messages;
+    peer.say(&[Frame::Slow { room: ROOM, cause, msgs_s, bytes_s, retry_ms, first_dropped }]);
+    peer.say(&[Frame::Close { code: crate::client::Code::Idle, reason: "" }]);
+    peer.run_to(5000);
+    peer.welcome(Epoch(1));
+    let req = peer.join_asked();
+    peer.joined(req, Entered::default());
+    assert_eq!(numbers(&mut peer), [1, 2]);
 }
 
 #[test]

@@ -93,6 +93,25 @@ fn a_room_that_the_relay_does_not_tell_of_is_joined_again() {
 }
 
 #[test]
+fn within_a_session_a_number_stands_for_one_message_only() {
+    let (mut peer, room) = Peer::in_lobby();
+    for text in ["a", "b", "c"] {
+        peer.client.send(peer.time(), room, text.as_bytes()).unwrap();
+    }
+    peer.pump();
+    let muted = crate::client::RefusedCause::Muted;
+    peer.say(&[Frame::Refused { room: ROOM, sseq: Sseq(2), cause: muted }]);
+    peer.run_to(29_000);
+    peer.say(&[Frame::Refused { room: ROOM, sseq: Sseq(1), cause: crate::client::RefusedCause::NotAMember }]);
+    peer.run_to(31_000);
+    let req = peer.join_asked();
+    peer.joined(req, Entered { next_sseq: 1, ..Entered::default() });
+    let (text, void) = (EntryKind::TEXT, EntryKind::VOID);
+    let expected = [(1, text, "a".to_owned()), (2, void, String::new()), (3, text, "c".to_owned())];
+    assert_eq!(peer.msgs(), expected, "old and void ones too");
+}
+
+#[test]
 fn a_room_that_was_joined_after_the_ping_is_not_missed() {
     let mut peer = Peer::connected();
     peer.run_to(20_000);

@@ -132,8 +132,10 @@ impl Relay {
         for &index in &due {
             let native = &mut self.native;
             let room = native.rooms.at_mut(index);
-            self.counters.native.casts_dropped += u64::from(!native.packer.cast(index, room, &native.pool, out));
+            self.counters.native.casts_dropped +=
+                u64::from(!native.packer.cast(index, room, native.pools.of(index), out));
             room.is_due = false;
+            room.note_cast(now);
             let is_fed = !room.members.fed.is_empty();
             if is_fed {
                 self.arm_feed(now);

@@ -45,6 +45,7 @@ impl Relay {
         out: &mut Outbox,
     ) -> Verdict {
         let session = self.native.sessions.session_mut(index);
+        session.is_used = true;
         let is_newer = datagram.pn.is_newer_than(session.pn);
         if is_newer {
             session.pn = datagram.pn;

@@ -136,7 +136,10 @@ impl Relay {
         let known = self.native.instances.find(hello.instance);
         let former = known.and_then(|known| self.native.instances.at(known).session);
         if let Some(former) = former {
-            self.end_session(now, former, Ending::told(LeaveReason::Replaced, Code::Replaced), out);
+            // The same attempt with a new nonce: a CLOSE would be taken for the new session's.
+            let is_same = self.native.sessions.session(former).ccid == hello.ccid;
+            let replaced = Ending::told(LeaveReason::Replaced, Code::Replaced);
+            self.end_session(now, former, if is_same { replaced.untold() } else { replaced }, out);
         }
         self.clear_address(now, path, out);
         let known = self.native.instances.find(hello.instance);
@@ -170,6 +173,7 @@ impl Relay {
             pn: PacketNumber(0),
             first_membership: NONE,
             memberships: 0,
+            is_used: false,
             muted: native.instances.at(instance).muted,
             slowed: false,
             spoke: false,

@@ -136,6 +136,12 @@ impl Instances {
         self.forget_old(now);
     }
 
+    /// When the next one is to be forgotten.
+    pub(super) fn next_end(&self) -> Option<Time> {
+        let ended = Time::new(self.at(InstanceIndex(self.ended.first()?)).ended_ns, 0);
+        Some(ended + Duration::from_millis(config::INSTANCE_REMEMBERED_MS))
+    }
+
     /// Forgets those whose time is over, and those that are too many.
     pub(super) fn forget_old(&mut self, now: Time) {
         let life = Duration::from_millis(config::INSTANCE_REMEMBERED_MS);

@@ -25,7 +25,8 @@ type Asked<'a> = (&'a str, KeyId, bool, bool);
 impl Native {
     /// The lobby is always there.
     pub(super) fn open_lobby(&mut self, limits: &Limits) {
-        let ring = Ring::new(&mut self.pool, 0, ring_limits(limits)).expect("invariant: the pool holds a ring");
+        let ring =
+            Ring::new(self.pools.of_mut(LOBBY), 0, ring_limits(limits)).expect("invariant: the pool holds a ring");
         let lobby = self.new_room((LOBBY_NAME, KeyId(0), false, false), ring, None);
         let index = self.rooms.insert(lobby);
         assert!(index == LOBBY, "invariant: the lobby is the first room");
@@ -46,6 +47,8 @@ impl Native {
             uncast_cost: 0,
             is_due: false,
             cast_bytes: 0,
+            last_cast_ns: 0,
+            busy_since_ns: 0,
             last_entry_ns: 0,
             heads_sent: config::HEAD_AFTER_MS.len() as u8,
             empty_since: None,
@@ -98,7 +101,7 @@ impl Relay {
             return Err(Code::Limit);
         }
         let limits = ring_limits(&self.limits);
-        let has_ring = |native: &Native| !native.rooms.is_full() && native.pool.free_pages() >= 2;
+        let has_ring = |native: &Native| !native.rooms.is_full() && native.pools.has_ring();
         if !has_ring(&self.native) {
             let empty = self.native.rooms.longest_empty().ok_or(Code::Limit)?;
             self.end_room(empty);
@@ -106,7 +109,7 @@ impl Relay {
         let native = &mut self.native;
         // A number is never used twice for what has the same handle or name.
         let head = native.rooms.highest_ended.0;
-        let ring = Ring::new(&mut native.pool, head, limits).ok_or(Code::Limit)?;
+        let ring = Ring::new(native.pools.for_new(), head, limits).ok_or(Code::Limit)?;
         let mut room = native.new_room(asked, ring, Some(prefix));
         room.empty_since = Some(now);
         *native.rooms_by_prefix.entry(prefix).or_insert(0) += 1;
@@ -138,6 +141,7 @@ impl Relay {
             roster_place: 0,
             is_live: true,
             owes_ack: false,
+            was_lossy: false,
             early: Sseq(0),
             next_sseq,
             acked_seq: Seq(0),
@@ -266,7 +270,7 @@ impl Relay {
         let native = &mut self.native;
         native.room_timers.cancel(u32::from(room.0));
         native.turn.rooms.retain(|&other| other != room);
-        if let Some(prefix) = native.rooms.remove(room, &mut native.pool)
+        if let Some(prefix) = native.rooms.remove(room, native.pools.of_mut(room))
             && let Some(created) = native.rooms_by_prefix.get_mut(&prefix)
         {
             *created -= 1;

@@ -19,13 +19,18 @@ const CLOSE_BYTES_MAX: usize = 4 + 8 + 3 + 2 + 64;
 #[derive(Clone, Copy)]
 pub(in crate::relay) struct Ending {
     reason: LeaveReason,
-    /// `None`: it said so itself, and is told nothing.
+    /// `None`: it knows, and is told nothing.
     code: Option<Code>,
 }
 
 impl Ending {
     pub(in crate::relay) const fn told(reason: LeaveReason, code: Code) -> Self {
         Self { reason, code: Some(code) }
+    }
+
+    /// The client has another session already, and is told nothing.
+    pub(super) const fn untold(self) -> Self {
+        Self { code: None, ..self }
     }
 
     /// The client closed it.
@@ -54,7 +59,10 @@ impl Relay {
         native.turn.spoke.retain(|&other| other != index);
         native.instances.end(session.instance, now);
         let life = Duration::from_millis(config::CLOSED_REMEMBERED_MS);
-        native.closed.insert((session.ccid, session.nonce), (), now, life);
+        // Whose WELCOME was lost still asks for the session, and may have it.
+        if session.is_used {
+            native.closed.insert((session.ccid, session.nonce), (), now, life);
+        }
         if ending.code.is_none() {
             native.ended.insert(session.scid, (), now, life);
         }

@@ -5,6 +5,7 @@ use super::room::{Room, RoomMembers};
 use super::session::{NONE, SessionIndex};
 use crate::Time;
 use crate::batch::{MemberIndex, Path, RoomIndex};
+use crate::config;
 use crate::relay::bucket::Bucket;
 use crate::wire::id::{Seq, Sseq};
 
@@ -18,6 +19,8 @@ pub(super) struct Membership {
     pub(super) place: u32,
     pub(super) roster_place: u32,
     pub(super) is_live: bool,
+    /// A REPORT showed loss since what it takes was measured last.
+    pub(super) was_lossy: bool,
     /// An ACK is owed at the end of this turn; and the highest number that came too early in it, 0: none.
     pub(super) owes_ack: bool,
     pub(super) early: Sseq,
@@ -39,13 +42,41 @@ pub(super) struct Report {
     pub(super) contiguous: u64,
     pub(super) highest: u64,
     pub(super) lost: u32,
-    pub(super) kib: u16,
     /// It has reported at least once.
     pub(super) any: bool,
     /// The last one showed more loss than a live member may have.
     pub(super) is_lossy: bool,
     /// The room's `cast_bytes` at that moment.
     pub(super) cast_bytes: u64,
+    /// While it is live: since it was judged last.
+    pub(super) unjudged: Unjudged,
+}
+
+/// What a live member's REPORTs showed since its loss was judged.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Unjudged {
+    seen: u32,
+    lost: u32,
+    cast_kib: u16,
+    ms: u16,
+}
+
+impl Unjudged {
+    /// Takes in what passed between two REPORTs, and judges when that is enough
+    /// to be more than chance: whether more than 10 % were first seen missing.
+    pub(super) fn judge(&mut self, from: &Report, to: &Report) -> Option<bool> {
+        let clip = |value: u64| u16::try_from(value).unwrap_or(u16::MAX);
+        self.seen = self.seen.saturating_add(to.highest.saturating_sub(from.highest) as u32);
+        self.lost = self.lost.saturating_add(to.lost.wrapping_sub(from.lost));
+        self.cast_kib =
+            self.cast_kib.saturating_add(clip(to.cast_bytes.saturating_sub(from.cast_bytes).div_ceil(1024)));
+        self.ms = self.ms.saturating_add(clip(to.at_ns.saturating_sub(from.at_ns) / 1_000_000));
+        let is_enough = self.ms >= config::LOSS_JUDGED_MS && self.cast_kib >= config::LOSS_JUDGED_KIB;
+        is_enough.then(|| {
+            let judged = std::mem::take(self);
+            u64::from(judged.lost) * 10 > u64::from(judged.seen)
+        })
+    }
 }
 
 impl Report {
@@ -70,6 +101,14 @@ pub(super) struct Feed {
     pub(super) next: u64,
     pub(super) bytes_per_s: u32,
     pub(super) bucket: Bucket,
+    /// The REPORT from which on it is measured: when it came, in ms that wrap, and its kib.
+    pub(super) measured_ms: u32,
+    pub(super) measured_kib: u16,
+    /// Of what was sent before `next`, how much may still be on its way, and how
+    /// much was sent after `fresh_ms`, which wraps.
+    pub(super) unsettled: u16,
+    pub(super) fresh: u16,
+    pub(super) fresh_ms: u16,
 }
 
 /// All memberships, in a slab.

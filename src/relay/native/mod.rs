@@ -26,7 +26,6 @@ pub use views::RoomView;
 use super::bucket::{Bucket, Rate};
 use super::cookie::Cookies;
 use super::hash::SeededHash;
-use super::history::Pool;
 use super::order::{Links, List};
 use super::recent::RecentTable;
 use super::timers::Timers;
@@ -43,7 +42,7 @@ use fanout::Packer;
 use instance::Instances;
 use leave::Closing;
 use membership::Memberships;
-use room::Rooms;
+use room::{Pools, Rooms};
 use session::{SessionIndex, Sessions};
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -64,7 +63,7 @@ pub(super) struct Native {
     membership_links: Links,
     feeding: List,
     feed_due: Option<Time>,
-    pool: Pool,
+    pools: Pools,
     /// Sessions that their clients closed.
     closed: RecentTable<(Ccid, Nonce), ()>,
     ended: RecentTable<Scid, ()>,
@@ -127,7 +126,7 @@ impl Native {
             membership_links: Links::new(memberships),
             feeding: List::EMPTY,
             feed_due: None,
-            pool: Pool::new(limits.rings_bytes_max as usize),
+            pools: Pools::new(limits),
             closed: RecentTable::new(config::CLOSED_REMEMBERED_MAX, hash),
             ended: RecentTable::new(config::CLOSED_REMEMBERED_MAX, hash),
             closing: VecDeque::with_capacity(config::CLOSING_MAX),
@@ -263,6 +262,7 @@ impl Relay {
             self.next_session_expiry(),
             native.closing.front().map(|closing| closing.due),
             native.probed.front().map(|&(due, _)| due),
+            native.instances.next_end(),
             native.room_timers.next(),
             native.feed_due,
         ];

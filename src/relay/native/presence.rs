@@ -103,8 +103,9 @@ impl Relay {
     /// A plain member's line: entered as it was sent.
     pub(in crate::relay) fn enter_plain_line(&mut self, now: Time, index: MemberIndex, line: &[u8], out: &mut Outbox) {
         let peer = self.peers.peer(index);
-        let (member, name) = (peer.member, std::sync::Arc::clone(&peer.name));
+        let member = peer.member;
         if !self.is_kept(peer.named_at) {
+            let name = std::sync::Arc::clone(&peer.name);
             let entry = (member, Sseq(0), EntryKind::RENAMED);
             let seq = self.enter(now, LOBBY, entry, name.as_bytes(), out);
             self.peers.peer_mut(index).named_at = seq.0 as u32;

@@ -259,9 +259,10 @@ impl Relay {
         let cost = Ring::cost(payload.len());
         if room.uncast_cost + cost > FRESH_COST_MAX {
             // Sent before the ring can overwrite it.
-            self.counters.native.casts_dropped += u64::from(!native.packer.cast(index, room, &native.pool, out));
+            self.counters.native.casts_dropped +=
+                u64::from(!native.packer.cast(index, room, native.pools.of(index), out));
         }
-        let seq = room.ring.append(&mut native.pool, time_s, entry);
+        let seq = room.ring.append(native.pools.of_mut(index), time_s, entry);
         room.uncast_cost += cost;
         room.last_entry_ns = now.nanos();
         room.heads_sent = 0;

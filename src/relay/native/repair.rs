@@ -45,8 +45,7 @@ impl Relay {
         self.counters.native.nacks += 1;
         if !native.memberships.at(at).is_live {
             if let Some(first) = ranges.iter().map(|range| range.start.0).min() {
-                let feed = &mut native.memberships.at_mut(at).feed;
-                feed.next = feed.next.min(first.max(1));
+                native.memberships.at_mut(at).feed.asked(now, first.max(1));
                 self.arm_feed(now);
             }
             return;
@@ -87,7 +86,7 @@ impl Relay {
                 return;
             }
             *left -= 1;
-            next = self.send_entries(index, room, (next, *range.end()), out);
+            next = self.send_entries(index, room, (next, *range.end()), out).0;
         }
     }
 
@@ -99,18 +98,18 @@ impl Relay {
         allowed
     }
 
-    /// Sends one datagram of entries to one member. Returns the first that is not in it.
-    fn send_entries(&mut self, index: SessionIndex, room: RoomIndex, range: (u64, u64), out: &mut Outbox) -> u64 {
+    /// Sends one datagram of entries to one member. Returns the first that is not in it, and its bytes.
+    fn send_entries(&mut self, index: SessionIndex, room: RoomIndex, range: (u64, u64), out: &mut Outbox) -> (u64, u32) {
         let native = &self.native;
         let session = native.sessions.session(index);
         let mut space = [0; DATAGRAM_BYTES_MAX];
         let mut builder = Builder::to_client(&mut space, session.ccid);
-        let next = fill(&mut builder, room, native.rooms.at(room), &native.pool, range, usize::MAX);
+        let next = fill(&mut builder, room, native.rooms.at(room), native.pools.of(room), range, usize::MAX);
         let (path, len) = (session.path, builder.len());
         self.tell(path, &space[..len], out);
         self.counters.native.repairs += 1;
         self.counters.native.entries_repaired += next - range.0;
-        next
+        (next, len as u32)
     }
 
     /// False: not now.
@@ -165,18 +164,27 @@ impl Relay {
                 contiguous: contiguous.min(head),
                 highest: highest.min(head),
                 lost,
-                kib,
                 any: true,
                 is_lossy: false,
                 cast_bytes,
+                unjudged: Default::default(),
             },
         );
-        let seen = membership.report.highest.saturating_sub(former.highest);
-        let lost = u64::from(lost.wrapping_sub(former.lost));
-        membership.report.is_lossy = lost * 10 > seen;
-        let since = now.since(Time::new(former.at_ns, 0));
-        membership.feed.bytes_per_s = feed_rate(kib.wrapping_sub(former.kib), since, former.any);
+        let report = &mut membership.report;
+        if membership.is_live {
+            let mut unjudged = former.unjudged;
+            report.is_lossy = unjudged.judge(&former, report).unwrap_or(false);
+            report.unjudged = unjudged;
+        } else {
+            // By each REPORT: one that is fed comes back by the first good one.
+            let seen = report.highest.saturating_sub(former.highest);
+            report.is_lossy = u64::from(lost.wrapping_sub(former.lost)) * 10 > seen;
+        }
         let (is_live, is_lossy) = (membership.is_live, membership.report.is_lossy);
+        membership.was_lossy |= is_lossy;
+        if membership.feed.measure(now, kib, former.any, membership.was_lossy) {
+            membership.was_lossy = is_lossy;
+        }
         if is_live {
             let here = native.rooms.at_mut(room);
             native.membership_links.remove(&mut here.reports, at);
@@ -195,7 +203,8 @@ impl Relay {
         let room = self.native.rooms.at(room);
         let report = &self.native.memberships.at(room.reports.first()?).report;
         let sent = room.cast_bytes - report.cast_bytes;
-        let due = Time::new(report.at_ns, 0) + Duration::from_millis(config::REPORT_MISSED_MS);
+        let owed = Time::new(report.at_ns.max(room.busy_since_ns), 0);
+        let due = owed + Duration::from_millis(config::REPORT_MISSED_MS);
         (sent >= config::REPORT_MISSED_BYTES).then_some(due)
     }
 
@@ -225,7 +234,8 @@ impl Relay {
             self.counters.native.promoted += 1;
         } else {
             let next = membership.report.contiguous + 1;
-            membership.feed = Feed { next, bucket: Bucket::default(), ..membership.feed };
+            membership.feed = Feed { bucket: Bucket::default(), ..membership.feed };
+            membership.feed.begin(now, next);
             native.membership_links.push_back(&mut native.feeding, at);
             self.counters.native.demoted += 1;
             self.arm_feed(now);
@@ -278,31 +288,96 @@ impl Relay {
             let fed_to = if next < tail {
                 self.tell_gap(now, session, room, next..=tail - 1, out).then_some(tail)
             } else {
-                let near = recovers && ring.bytes_from(&self.native.pool, next) <= NEAR_BYTES;
-                let paid = near || self.take_feed(now, at);
-                let allowed = paid && self.may_repair(now, session, DATAGRAM_COST, out);
-                allowed.then(|| self.send_entries(session, room, (next, head), out))
+                let near = recovers && ring.bytes_from(self.native.pools.of(room), next) <= NEAR_BYTES;
+                let may_feed = near || self.has_feed(now, at);
+                let allowed = may_feed && self.may_repair(now, session, DATAGRAM_COST, out);
+                allowed.then(|| self.feed_entries(now, at, (next, head), near, out))
             };
             let Some(fed_to) = fed_to else { return true };
-            self.native.memberships.at_mut(at).feed.next = fed_to;
+            self.native.memberships.at_mut(at).feed.sent(now, fed_to);
         }
     }
 
-    /// Whether a member may be fed one more datagram; if so it is counted.
-    fn take_feed(&mut self, now: Time, at: u32) -> bool {
+    /// Feeds one datagram. Returns the first entry that is not in it.
+    fn feed_entries(&mut self, now: Time, at: u32, range: (u64, u64), is_free: bool, out: &mut Outbox) -> u64 {
+        let Membership { session, room, .. } = *self.native.memberships.at(at);
+        let (next, bytes) = self.send_entries(session, room, range, out);
         let feed = &mut self.native.memberships.at_mut(at).feed;
-        let per_s = feed.bytes_per_s.max(config::FEED_BYTES_PER_S_MIN);
-        feed.bucket.take(Rate { per_s, burst: DATAGRAM_COST.max(per_s / 16) }, DATAGRAM_COST, now)
+        if !is_free {
+            // What it holds, not what it could: else long messages, which fill no
+            // datagram, cost more than a REPORT says came, and the rate only falls.
+            feed.bucket.take(feed.rate(), bytes, now);
+        }
+        next
+    }
+
+    /// Whether a member may be fed one more datagram.
+    fn has_feed(&self, now: Time, at: u32) -> bool {
+        let feed = &self.native.memberships.at(at).feed;
+        feed.bucket.has(feed.rate(), DATAGRAM_COST, now)
     }
 }
 
-/// At which rate a member that received `kib` within `since` is fed: a quarter
-/// more than it took, so that it can catch up.
-fn feed_rate(kib: u16, since: Duration, known: bool) -> u32 {
-    let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-    if !known || since_ms == 0 || since_ms > config::REPORT_MISSED_MS {
-        return config::FEED_BYTES_PER_S_START;
+impl Feed {
+    /// Goes on with `next`.
+    fn begin(&mut self, now: Time, next: u64) {
+        (self.next, self.unsettled, self.fresh, self.fresh_ms) = (next, 0, 0, wrapped_ms(now) as u16);
     }
-    let bytes_per_s = u64::from(kib) * 1024 * 1000 / since_ms * 5 / 4;
-    u32::try_from(bytes_per_s).unwrap_or(u32::MAX).max(config::FEED_BYTES_PER_S_MIN)
+
+    /// The member asks for `first`. What was sent a moment ago is still on its way.
+    fn asked(&mut self, now: Time, first: u64) {
+        self.settle(now);
+        if first.saturating_add(self.unsettled.into()) < self.next {
+            self.begin(now, first);
+        }
+    }
+
+    /// Everything before `next` was sent.
+    fn sent(&mut self, now: Time, next: u64) {
+        self.settle(now);
+        let sent = u16::try_from(next - self.next).unwrap_or(u16::MAX);
+        (self.fresh, self.unsettled) = (self.fresh.saturating_add(sent), self.unsettled.saturating_add(sent));
+        self.next = next;
+    }
+
+    /// What was sent long enough ago has come, or is lost.
+    fn settle(&mut self, now: Time) {
+        let now_ms = wrapped_ms(now) as u16;
+        let since_ms = now_ms.wrapping_sub(self.fresh_ms);
+        if since_ms >= config::FEED_SETTLES_MS {
+            self.unsettled = if since_ms < 2 * config::FEED_SETTLES_MS { self.fresh } else { 0 };
+            (self.fresh, self.fresh_ms) = (0, now_ms);
+        }
+    }
+
+    /// Takes in what a REPORT says; `was_lossy`: one since the last measurement
+    /// showed loss. False: it is too early. It is measured over a second at least:
+    /// REPORTs of gaps come ten times as often, and KiB are too coarse for these.
+    fn measure(&mut self, now: Time, kib: u16, is_known: bool, was_lossy: bool) -> bool {
+        let now_ms = wrapped_ms(now);
+        let since_ms = u64::from(now_ms.wrapping_sub(self.measured_ms));
+        if !is_known || since_ms > config::REPORT_MISSED_MS {
+            self.bytes_per_s = config::FEED_BYTES_PER_S_START;
+        } else if since_ms >= config::FEED_MEASURED_MS {
+            let taken = u64::from(kib.wrapping_sub(self.measured_kib)) * 1024 * 1000 / since_ms;
+            // A quarter more than a full path took, so that it can catch up; where
+            // nothing shows that it is full, twice as much.
+            let more = if was_lossy { taken * 5 / 4 } else { taken * 2 };
+            self.bytes_per_s = u32::try_from(more).unwrap_or(u32::MAX).max(config::FEED_BYTES_PER_S_MIN);
+        } else {
+            return false;
+        }
+        (self.measured_ms, self.measured_kib) = (now_ms, kib);
+        true
+    }
+
+    fn rate(&self) -> Rate {
+        let per_s = self.bytes_per_s.max(config::FEED_BYTES_PER_S_MIN);
+        Rate { per_s, burst: DATAGRAM_COST.max(per_s / 16) }
+    }
+}
+
+/// A time in ms, for what is compared within minutes.
+fn wrapped_ms(now: Time) -> u32 {
+    (now.nanos() / 1_000_000) as u32
 }

@@ -4,11 +4,11 @@
 use super::instance::RoomKey;
 use crate::Time;
 use crate::batch::{RoomIndex, Roster};
-use crate::config;
+use crate::config::{self, Limits};
 use crate::relay::admission::Prefix;
 use crate::relay::bucket::Bucket;
 use crate::relay::hash::SeededHash;
-use crate::relay::history::{Pool, Ring};
+use crate::relay::history::{Pool, RING_PAGES_MIN, Ring};
 use crate::relay::order::List;
 use crate::wire::id::{KeyId, RoomHandle, RoomTag, Seq};
 use hashbrown::HashTable;
@@ -61,8 +61,11 @@ pub(in crate::relay) struct Room {
     pub(super) uncast_cost: usize,
     /// Whether it is on the list of rooms to cast at the end of this turn.
     pub(super) is_due: bool,
-    /// Bytes ever cast to a live member.
+    /// Bytes ever cast to a live member, when the last ones were, and the
+    /// first ones after a pause.
     pub(super) cast_bytes: u64,
+    pub(super) last_cast_ns: u64,
+    pub(super) busy_since_ns: u64,
     /// When the last entry came, and how many HEADs were sent since.
     pub(super) last_entry_ns: u64,
     pub(super) heads_sent: u8,
@@ -79,11 +82,55 @@ impl Room {
         RoomHandle(index.0)
     }
 
+    /// Takes note that it has cast something. After a pause its members have
+    /// had nothing to report until now.
+    pub(super) fn note_cast(&mut self, now: Time) {
+        let pause = now.since(Time::new(self.last_cast_ns, 0));
+        if pause >= Duration::from_millis(config::REPORT_AFTER_MS) {
+            self.busy_since_ns = now.nanos();
+        }
+        self.last_cast_ns = now.nanos();
+    }
+
     /// When the next HEAD is due.
     pub(super) fn next_head(&self) -> Option<Time> {
         let after_ms = config::HEAD_AFTER_MS.get(usize::from(self.heads_sent))?;
         let anyone = !self.members.all.is_empty();
         anyone.then(|| Time::new(self.last_entry_ns, 0) + Duration::from_millis(*after_ms))
+    }
+}
+
+/// The memory of all rings. The lobby has its own, so that it keeps what it
+/// may, however many rooms there are.
+pub(super) struct Pools {
+    lobby: Pool,
+    others: Pool,
+}
+
+impl Pools {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let lobby = limits.ring_bytes_max.min(limits.rings_bytes_max);
+        let others = limits.rings_bytes_max - lobby;
+        Self { lobby: Pool::new(lobby as usize), others: Pool::new(others as usize) }
+    }
+
+    /// Where the ring of a room lies.
+    pub(super) fn of(&self, room: RoomIndex) -> &Pool {
+        if room == LOBBY { &self.lobby } else { &self.others }
+    }
+
+    pub(super) fn of_mut(&mut self, room: RoomIndex) -> &mut Pool {
+        if room == LOBBY { &mut self.lobby } else { &mut self.others }
+    }
+
+    /// Where the ring of a new room will lie.
+    pub(super) fn for_new(&mut self) -> &mut Pool {
+        &mut self.others
+    }
+
+    /// Whether a new room would get a ring.
+    pub(super) fn has_ring(&self) -> bool {
+        self.others.free_pages() >= RING_PAGES_MIN
     }
 }
 

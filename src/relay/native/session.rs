@@ -43,6 +43,8 @@ pub(in crate::relay) struct Session {
     /// The first of its memberships, a list threaded through them.
     pub(super) first_membership: u32,
     pub(super) memberships: u8,
+    /// Its client knows of it: it has sent something in it.
+    pub(super) is_used: bool,
     pub(super) muted: bool,
     /// It was told [`SLOW`](crate::wire::downlink::Frame::Slow) in this turn.
     pub(super) slowed: bool,

@@ -1,17 +1,15 @@
-//! Owns `outcry chat`: a plain member in line mode, for a terminal or a pipe.
+//! Owns `outcry chat --plain`: a plain member in line mode, for a terminal or a pipe.
 //! One thread shows what arrives, one sends what is typed, and the first one
 //! waits for what ends the chat. Never shows a byte that [`one_line`] has not
 //! made harmless.
 
-use super::lines::{LineReader, Speaker};
-use super::report;
-use super::sanitize::one_line;
-use clap::Args;
+use crate::cli::lines::{LineReader, Speaker};
+use crate::cli::report;
+use crate::cli::sanitize::one_line;
 use outcry::wire::plain::challenge_code;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -31,48 +29,6 @@ const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(20);
 const CHALLENGES_MAX: u32 = 3;
 /// Longest datagram there is, in bytes.
 const DATAGRAM_BYTES_MAX: usize = 65_535;
-
-const EXAMPLES: &str = "\
-Examples:
-  outcry chat --name alice 127.0.0.1:9999
-  outcry chat relay.example:9999                    v6 and v4 are tried in turn
-  echo done | outcry chat --name build '[::1]:9999'
-
-A line that says EXIT leaves; so do the end of the input and Ctrl-C.";
-
-/// Chat: each line you type goes to every other member
-#[derive(Args, Debug)]
-#[command(after_help = EXAMPLES)]
-pub(super) struct ChatArgs {
-    /// Your name [default: $USER, else guest]
-    #[arg(long)]
-    name: Option<Speaker>,
-
-    /// The relay, as HOST:PORT
-    addr: Target,
-}
-
-/// A host and a port, not yet looked up.
-#[derive(Clone, Debug)]
-struct Target(String);
-
-#[derive(Debug, Error)]
-#[error("expected HOST:PORT, like 127.0.0.1:9999, [::1]:9999 or relay.example:9999")]
-struct WrongTarget;
-
-impl FromStr for Target {
-    type Err = WrongTarget;
-
-    fn from_str(text: &str) -> Result<Self, WrongTarget> {
-        let (host, port) = text.rsplit_once(':').ok_or(WrongTarget)?;
-        let named = !host.is_empty() && (host.starts_with('[') || !host.contains(':'));
-        if named && port.parse().is_ok_and(|port: u16| port != 0) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(WrongTarget)
-        }
-    }
-}
 
 /// Why a chat failed.
 #[derive(Debug, Error)]
@@ -114,9 +70,8 @@ struct Link {
 }
 
 /// Chats until the user leaves or the relay is gone.
-pub(super) fn run(args: &ChatArgs) -> ExitCode {
-    let name = args.name.unwrap_or_else(Speaker::of_user);
-    match chat(&args.addr.0, &name) {
+pub(super) fn run(addr: &str, name: &Speaker) -> ExitCode {
+    match chat(addr, name) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(error);
@@ -333,18 +288,3 @@ fn watch_signals(events: &Sender<Event>) {
 
 #[cfg(not(unix))]
 fn watch_signals(_events: &Sender<Event>) {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn targets_need_a_host_and_a_port() {
-        for text in ["127.0.0.1:9999", "[::1]:9999", "localhost:1", "relay.example:65535"] {
-            assert!(text.parse::<Target>().is_ok(), "{text}");
-        }
-        for text in ["", "localhost", ":9999", "::1:9999", "localhost:0", "localhost:65536", "localhost:", "9999"] {
-            assert!(text.parse::<Target>().is_err(), "{text}");
-        }
-    }
-}

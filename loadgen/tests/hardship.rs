@@ -1,0 +1,92 @@
+//! What native members live through: their relay is killed and started again
+//! (T28), and strangers flood it while members come (T26).
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod support;
+
+use loadgen::child::Relay;
+use loadgen::members::Transport;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use outcry::wire::handshake::{Cookie, Hello};
+use outcry::wire::header::HELLO_BYTES_MIN;
+use outcry::wire::id::{Ccid, Instance, Nonce};
+use std::net::{SocketAddr, UdpSocket};
+use support::crowd::{Crowd, until};
+use support::relay::Served;
+
+/// T28. A message is safe when its sender was told of it; the others are sent
+/// again to whatever relay is there next.
+#[test]
+fn what_a_killed_relay_did_not_acknowledge_arrives_at_the_next_one() {
+    const MEMBERS: u32 = 10;
+    let Ok(relay) = Relay::start(100, &[]) else {
+        println!("SKIPPED: the relay is not built (cargo build --workspace)");
+        return;
+    };
+    let address = relay.address();
+    let mut crowd = Crowd::towards(address, MEMBERS);
+    crowd.join(0..MEMBERS);
+    assert!(until(|| crowd.joined(0..MEMBERS) == MEMBERS as usize), "all come in");
+    crowd.chat(200, 200.0);
+    // In the middle of a burst: some of it is under way.
+    (0..MEMBERS).for_each(|member| crowd.say(member));
+    kill(Pid::from_raw(relay.pid() as i32), Signal::SIGKILL).unwrap();
+    drop(relay);
+    let safe = crowd.acknowledged();
+    crowd.chat(100, 200.0);
+    let _next = Relay::start_at(address, 100, &[]).unwrap();
+    crowd.chat(200, 200.0);
+    let open = |crowd: &Crowd| crowd.figures().open;
+    assert!(until(|| open(&crowd) == 0), "every sender learns what became of its messages; open {}", open(&crowd));
+    let everything = 0..crowd.sent.len() as u32;
+    for member in 0..MEMBERS as usize {
+        let missed =
+            || everything.clone().filter(|at| !safe.contains(at) && !crowd.heard_by(member).contains(at)).count();
+        assert!(until(|| missed() == 0), "u{member} misses {} messages", missed());
+    }
+    assert_eq!(crowd.figures().not_sent, 0);
+    assert!(crowd.logs.iter().all(|log| log.lock().unwrap().sessions >= 2), "a new session each");
+}
+
+/// Says HELLO from several addresses, each time as somebody else, `count` times.
+fn flood(target: SocketAddr, count: u64) {
+    let sockets: Vec<UdpSocket> = (0..8).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+    let mut datagram = [0; HELLO_BYTES_MIN];
+    for number in 0..count {
+        let (ccid, nonce, instance) = (Ccid(number), Nonce(number), Instance(number));
+        let hello = Hello { ccid, nonce, cookie: Cookie::default(), instance, proof: None, name: "flood" };
+        let len = hello.encode(&mut datagram);
+        // What is not taken was not sent: it is a flood all the same.
+        let _ = sockets[number as usize % sockets.len()].send_to(&datagram[..len], target);
+    }
+}
+
+/// T26.
+#[test]
+fn a_flood_of_hellos_drops_nobody_and_keeps_nobody_out() {
+    const HONEST: u32 = 100;
+    const NEWCOMERS: u32 = 20;
+    const HELLOS: u64 = 100_000;
+    let served = Served::start();
+    let mut crowd = Crowd::of(&served, HONEST);
+    let newcomers = Crowd::towards(served.address(), NEWCOMERS);
+    let address = served.address();
+    let flooding = std::thread::spawn(move || flood(address, HELLOS));
+    newcomers.join(0..NEWCOMERS);
+    crowd.chat(100, 100.0);
+    // Clients give the first HELLO up after 15 s: who is in by then was let in in time.
+    let came = || newcomers.joined(0..NEWCOMERS);
+    until(|| came() == NEWCOMERS as usize || newcomers.native.complaint().is_some());
+    flooding.join().unwrap();
+    assert!(came() >= 18, "{} of {NEWCOMERS} came in", came());
+    crowd.settle();
+    let figures = crowd.figures();
+    let sessions: usize = crowd.logs.iter().map(|log| log.lock().unwrap().sessions).sum();
+    assert_eq!((sessions, figures.not_sent, figures.gone), (HONEST as usize, 0, 0), "nobody was dropped: {figures:?}");
+    drop((crowd, newcomers));
+    let counters = served.end().counters;
+    println!("{:?}", counters.native);
+    assert!(counters.balances());
+}

@@ -1,0 +1,98 @@
+//! Who is sent everything as it is said: a path that loses one datagram in
+//! twenty may lose one in ten of a few, and that is chance.
+
+mod support;
+
+use outcry::config;
+use outcry::wire::id::RoomHandle;
+use std::time::Duration;
+use support::Bench;
+use support::native::{Native, entries_to};
+
+/// A second, and a little.
+const JUDGED: Duration = Duration::from_millis(config::LOSS_JUDGED_MS as u64 + 10);
+/// Bytes of each message: 70 of them are more than is judged.
+const BYTES: usize = 1000;
+
+struct Room {
+    bench: Bench,
+    alice: Native,
+    bob: Native,
+    room: RoomHandle,
+    said: u32,
+    /// The newest entry.
+    head: u64,
+}
+
+impl Room {
+    fn new() -> Self {
+        let mut bench = Bench::with(|_| {});
+        let (alice, tea) = Native::in_room(&mut bench, 1, "alice", "tea");
+        let (bob, joined) = Native::in_room(&mut bench, 2, "bob", "tea");
+        let mut room = Self { bench, alice, bob, room: tea.room, said: 0, head: joined.head };
+        room.say(1);
+        room.report(0);
+        room
+    }
+
+    fn say(&mut self, count: u32) {
+        let text = "x".repeat(BYTES);
+        for _ in 0..count {
+            self.said += 1;
+            let sent = self.alice.say(&mut self.bench, self.room, self.said, &text);
+            self.head = entries_to(&sent, self.alice.at).last().map_or(self.head, |entry| entry.seq);
+        }
+    }
+
+    /// Bob has everything, and `lost` entries came late in all.
+    fn report(&mut self, lost: u32) {
+        self.alice.report(&mut self.bench, self.room, self.head, 0, 0);
+        self.bob.report(&mut self.bench, self.room, self.head, lost, 100);
+    }
+
+    fn demoted(&self) -> u64 {
+        self.bench.relay.counters().native.demoted
+    }
+}
+
+#[test]
+fn a_few_datagrams_say_nothing_about_a_path() {
+    let mut room = Room::new();
+    room.say(20);
+    room.report(3);
+    assert_eq!(room.demoted(), 0, "3 of 20 at once");
+    room.bench.run(JUDGED);
+    room.report(3);
+    assert_eq!(room.demoted(), 0, "3 of 20 within a second, but no more than 20");
+    room.say(60);
+    room.report(7);
+    assert_eq!(room.demoted(), 0, "7 of 80");
+}
+
+#[test]
+fn many_do() {
+    let mut room = Room::new();
+    room.say(100);
+    room.report(20);
+    assert_eq!(room.demoted(), 0, "not within a second");
+    room.bench.run(JUDGED);
+    room.report(20);
+    assert_eq!(room.demoted(), 1, "20 of 100");
+}
+
+#[test]
+fn what_was_judged_is_not_judged_again() {
+    let mut room = Room::new();
+    let mut lost = 0;
+    for _ in 0..5 {
+        room.say(100);
+        room.bench.run(JUDGED);
+        lost += 9;
+        room.report(lost);
+        assert_eq!(room.demoted(), 0);
+    }
+    room.say(100);
+    room.bench.run(JUDGED);
+    room.report(lost + 12);
+    assert_eq!(room.demoted(), 1, "12 of the last 100");
+}

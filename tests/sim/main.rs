@@ -1,0 +1,13 @@
+//! The simulator: one relay and up to 50 clients on virtual time, with a
+//! network that does what networks do, all of it from one seed; and a checker
+//! that shares no code with them. What it proves and how a run is repeated
+//! stands in `README.md` beside this file.
+
+mod chance;
+mod checker;
+mod host;
+mod network;
+mod people;
+mod scenario;
+mod seeds;
+mod world;
