@@ -43,6 +43,22 @@ fn members_go_to_the_other_relay_and_this_one_ends_when_it_is_empty() {
 }
 
 #[test]
+fn outcry_chat_follows_and_goes_on() {
+    let scratch = Scratch::new("follow");
+    let other = Serve::start(&["--control", "none"]);
+    let relay = Steered::start(&scratch, &[]);
+    let mut carol = Running::outcry(&["chat", "--name", "carol", &relay.relay.addr.to_string()]);
+    until("carol", || (relay.json(&["peers"]).first()?["protocol"] == "native").then_some(()));
+    relay.does(&["drain", "--to", &other.addr.to_string()]);
+    other.logs("joined", "carol");
+    let dave = Member::new(other.addr);
+    dave.says("dave");
+    other.logs("joined", "dave");
+    carol.types("still here");
+    dave.hears_at_last("carol : still here");
+}
+
+#[test]
 fn the_deadline_ends_it_with_members_in_it() {
     let scratch = Scratch::new("deadline");
     let mut relay = Steered::start(&scratch, &[]);
