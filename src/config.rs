@@ -176,7 +176,9 @@ pub const REPAIRS_PER_TURN: u32 = 256;
 pub const REPAIR_BYTES_PER_S: u32 = 1 << 20;
 /// How often slow members are fed, in ms.
 pub const FEED_EVERY_MS: u64 = 10;
-/// Over how long it is measured what a slow member takes, in ms, at least.
+/// Numbers of which it is judged how many are lost, at least.
+pub const JUDGED_NUMBERS_MIN: u64 = 16;
+/// Over how long it is measured what a member takes and loses, in ms, at least.
 pub const FEED_MEASURED_MS: u64 = 1_000;
 /// How long after it was sent a slow member's request for an entry shows that it is lost, in ms.
 pub const FEED_SETTLES_MS: u16 = 250;
@@ -191,10 +193,6 @@ pub const REPORT_AFTER_MS: u64 = 1_000;
 pub const REPORT_MISSED_MS: u64 = 3_000;
 /// See [`REPORT_MISSED_MS`].
 pub const REPORT_MISSED_BYTES: u64 = 64 << 10;
-/// Over how long the loss of a live member is counted before it is judged, in ms, at least ...
-pub const LOSS_JUDGED_MS: u16 = 1_000;
-/// ... and over how many KiB cast to it: one datagram in ten of a few is chance.
-pub const LOSS_JUDGED_KIB: u16 = 64;
 /// Bytes of entries that one turn takes in at most: beyond what a full inbox
 /// can hold, names included.
 pub const ENTRY_BYTES_PER_TURN: usize = 600 << 10;

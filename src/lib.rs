@@ -83,7 +83,8 @@
 //! * [`metrics`], [`directory`]: what was counted, and who is here, for people.
 //! * [`doctor`]: whether this machine lets the relay do its best; facts, then judgements.
 //! * [`control`]: the operator's thread, its socket and its files.
-//! * `cli/`, in the binary: one file a subcommand, `settings.rs` for all flags.
+//! * `cli/`, in the binary: one file a subcommand, `settings.rs` for all flags of
+//!   `serve`. `cli/chat` is a folder: one model for the screen and the pipe.
 //!
 //! # A relay without a socket
 //!

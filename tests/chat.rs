@@ -238,6 +238,30 @@ fn who_is_removed_is_told_and_fails() {
 }
 
 #[test]
+fn a_relay_is_found_by_name_whichever_family_it_listens_on() {
+    for bind in ["127.0.0.1:0", "[::1]:0"] {
+        if bind.starts_with('[') && std::net::UdpSocket::bind(bind).is_err() {
+            process::skip("a relay on ::1: there is none here");
+            continue;
+        }
+        let relay = Serve::at(bind, &[]);
+        let addr = format!("localhost:{}", relay.addr.port());
+        if bind.starts_with('[') && !knows_both("localhost") {
+            process::skip("a relay on ::1 by name: localhost is not ::1 here");
+            continue;
+        }
+        let mut amy = Running::outcry(&["chat", "--name", "amy", &addr]);
+        amy.close_input();
+        assert_eq!(amy.exit_code(), Some(0), "{bind}: {}", amy.err.rest());
+    }
+}
+
+fn knows_both(host: &str) -> bool {
+    use std::net::ToSocketAddrs;
+    (host, 9).to_socket_addrs().is_ok_and(|addrs| addrs.filter(std::net::SocketAddr::is_ipv6).count() > 0)
+}
+
+#[test]
 fn where_no_relay_listens_that_is_said() {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let addr = socket.local_addr().unwrap().to_string();

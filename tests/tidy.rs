@@ -301,6 +301,29 @@ fn imports_follow_the_table() {
     assert_eq!(imports::breaches(&lib, &[made_up], &crates).len(), 2);
 }
 
+// ---- what is never shipped ----------------------------------------------------------
+
+/// Where the relay's deliberate faults could get into a build that is used.
+fn shipped_mutants(manifest: &str, scripts: &[Source]) -> Vec<String> {
+    let manifest: toml::Table = toml::from_str(manifest).expect("a manifest");
+    let features = manifest["features"].as_table().expect("a table");
+    let enables = |name: &&String| features[*name].to_string().contains("mutants");
+    let enabling = features.keys().filter(enables).map(|name| format!("the feature `{name}` enables `mutants`"));
+    let calls = scripts.iter().filter(|script| script.text.contains("mutants") && script.path != "scripts/check");
+    enabling.chain(calls.map(|script| format!("{} asks for `mutants`", script.path))).collect()
+}
+
+#[test]
+fn no_build_that_is_used_has_mutants() {
+    let manifest = text_of("Cargo.toml");
+    let is_script = |source: &Source| source.path.starts_with("scripts/") || source.path == ".ci/run";
+    let scripts: Vec<_> = sources().into_iter().filter(is_script).collect();
+    assert_none(shipped_mutants(&manifest, &scripts));
+    assert!(text_of("src/relay/mutants.rs").contains("not(debug_assertions)))]\ncompile_error!"));
+    assert_eq!(shipped_mutants("[features]\ndefault = [\"mutants\"]", &[]).len(), 1);
+    assert_eq!(shipped_mutants(&manifest, &[Source::new("scripts/x", "cargo build --features mutants")]).len(), 1);
+}
+
 // ---- the protocol's page --------------------------------------------------------------
 
 /// Everything that the relay can say, as the page's examples say it.

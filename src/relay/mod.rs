@@ -17,6 +17,7 @@ mod hash;
 mod history;
 mod members;
 mod mirror;
+mod mutants;
 mod names;
 mod native;
 mod notices;
@@ -29,6 +30,8 @@ mod timers;
 
 pub use bans::{Ban, BanTarget, Network, NotBannable};
 pub use event::{Command, Event, Outcome, Target};
+#[cfg(feature = "mutants")]
+pub use mutants::Mutant;
 pub use native::RoomView;
 
 use crate::Time;
@@ -42,6 +45,8 @@ use bucket::Rate;
 use console::Console;
 use hash::SeededHash;
 use mirror::MirrorGuard;
+#[cfg(not(feature = "mutants"))]
+use mutants::Mutant;
 use names::Names;
 use native::Native;
 use notices::{Notices, Room};
@@ -83,6 +88,8 @@ pub struct Relay {
     hash: SeededHash,
     console: Option<Console>,
     events: VecDeque<Event>,
+    #[cfg(feature = "mutants")]
+    mutant: Option<Mutant>,
 }
 
 /// The rates that each member has.
@@ -127,6 +134,8 @@ impl Relay {
             console: limits.console.then(|| Console::new(limits.idle_ms, hash)),
             events: VecDeque::new(),
             limits: limits.clone(),
+            #[cfg(feature = "mutants")]
+            mutant: None,
         }
     }
 

@@ -34,8 +34,6 @@ pub(crate) struct Sent {
 pub(crate) struct Host {
     pub(crate) relay: Relay,
     pub(crate) limits: Limits,
-    /// Restarts so far.
-    pub(crate) generation: u32,
     /// The operator has set the clock so many seconds forward or back.
     pub(crate) clock_step_s: i64,
     /// Sends that fail at once, in a million.
@@ -52,6 +50,8 @@ pub(crate) struct Host {
     waits_until: Option<u64>,
     free_at: u64,
     chance: Chance,
+    #[cfg(feature = "mutants")]
+    mutant: Option<outcry::relay::Mutant>,
 }
 
 impl Host {
@@ -60,7 +60,6 @@ impl Host {
         Self {
             relay,
             limits,
-            generation: 0,
             clock_step_s: 0,
             send_fault_ppm: 0,
             clogged_until: 0,
@@ -73,13 +72,25 @@ impl Host {
             waits_until: None,
             free_at: 0,
             chance,
+            #[cfg(feature = "mutants")]
+            mutant: None,
         }
+    }
+
+    /// From now on it is a relay with that fault.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn mutate(&mut self, mutant: outcry::relay::Mutant) {
+        self.mutant = Some(mutant);
+        self.relay.mutate(mutant);
     }
 
     /// The process dies and another begins: all state is gone, and what waited at the socket.
     pub(crate) fn restart(&mut self, now: u64) {
         self.relay = start(&self.limits, &mut self.chance);
-        self.generation += 1;
+        #[cfg(feature = "mutants")]
+        if let Some(mutant) = self.mutant {
+            self.relay.mutate(mutant);
+        }
         self.started_at = now;
         self.out.clear();
         self.inbox.clear();

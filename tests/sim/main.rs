@@ -6,8 +6,14 @@
 mod chance;
 mod checker;
 mod host;
+mod load;
+mod loss;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod network;
 mod people;
+mod restart;
 mod scenario;
 mod seeds;
+mod tail;
 mod world;

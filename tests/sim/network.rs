@@ -59,8 +59,7 @@ impl Conditions {
 
     /// Something a seed comes up with; `worst_ppm` is the highest loss.
     pub(crate) fn drawn(chance: &mut Chance, worst_ppm: u32) -> Self {
-        let bursts =
-            Bursts { enter_ppm: 10_000, leave_ppm: chance.between(50_000, 400_000) as u32, loss_ppm: 900_000 };
+        let bursts = Bursts { enter_ppm: 10_000, leave_ppm: chance.between(50_000, 400_000) as u32, loss_ppm: 900_000 };
         Self {
             loss_ppm: chance.pick(&[0, worst_ppm / 30, worst_ppm / 6, worst_ppm]),
             bursts: chance.happens(250_000).then_some(bursts),
@@ -80,6 +79,8 @@ pub(crate) struct Link {
     pub(crate) conditions: Conditions,
     /// Nothing passes until then.
     pub(crate) cut_until: u64,
+    /// Bytes that were to pass.
+    pub(crate) carried: u64,
     is_bad: bool,
     /// When the bottleneck is free again.
     free_at: u64,
@@ -89,11 +90,12 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(conditions: Conditions, chance: Chance) -> Self {
-        Self { conditions, cut_until: 0, is_bad: false, free_at: 0, last_arrival: 0, chance }
+        Self { conditions, cut_until: 0, carried: 0, is_bad: false, free_at: 0, last_arrival: 0, chance }
     }
 
     /// When copies of a datagram arrive that leaves now.
     pub(crate) fn pass(&mut self, now: u64, bytes: usize) -> [Option<u64>; 2] {
+        self.carried += bytes as u64;
         if now < self.cut_until || self.is_lost() {
             return [None; 2];
         }

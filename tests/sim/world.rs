@@ -48,6 +48,8 @@ pub(crate) struct World {
     sent: Vec<Sent>,
     /// The end of each client that did not ask for it.
     pub(crate) ended: Vec<String>,
+    /// Datagrams of repair that one turn sent at most.
+    pub(crate) repairs_max: u64,
 }
 
 /// The defaults on loopback, with tables of a simulation's size.
@@ -79,6 +81,7 @@ impl World {
             steps: (0, 0),
             sent: Vec::new(),
             ended: Vec::new(),
+            repairs_max: 0,
         };
         world.plan_turn();
         world
@@ -118,7 +121,6 @@ impl World {
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::AtRelay { from, bytes } => {
-                if let Ok(w) = std::env::var("SIM_WATCH") { let w: usize = w.parse().unwrap(); if self.people.get(w).is_some_and(|p| p.address == from) { eprintln!("{} -> {:?}", self.now/1000, outcry::wire::uplink::Uplink::parse(&bytes)); } }
                 self.mark(1, from.port(), &bytes);
                 self.host.arrive(from, bytes);
                 self.plan_turn();
@@ -137,7 +139,9 @@ impl World {
                 if self.people[who].timer == Some(self.now) {
                     self.people[who].timer = None;
                     let now = self.people[who].time(self.now);
-                    self.people[who].client_mut().map(|client| client.handle_deadline(now));
+                    if let Some(client) = self.people[who].client_mut() {
+                        client.handle_deadline(now);
+                    }
                     self.settle(who);
                 }
             }
@@ -161,14 +165,16 @@ impl World {
         let next = self.host.next_turn(self.now);
         if next != self.turn_at {
             self.turn_at = next;
-            next.map(|at| self.schedule(at, Happening::Turn));
+            next.into_iter().for_each(|at| self.schedule(at, Happening::Turn));
         }
     }
 
     fn turn(&mut self) {
         let mut sent = std::mem::take(&mut self.sent);
         let checker = &mut self.checker;
+        let repairs = self.host.relay.counters().native.repairs;
         self.host.turn(self.now, |from, bytes| checker.relay_hears(from, bytes), &mut sent);
+        self.repairs_max = self.repairs_max.max(self.host.relay.counters().native.repairs - repairs);
         for datagram in sent.drain(..) {
             self.checker.relay_sends(self.now, datagram.to, &datagram.bytes);
             if !datagram.is_lost {
@@ -255,7 +261,6 @@ impl World {
     fn arrive(&mut self, to: SocketAddr, bytes: &[u8]) {
         let Some(&who) = self.holders.get(&to) else { return };
         self.mark(2, to.port(), bytes);
-        if let Ok(w) = std::env::var("SIM_WATCH") { let w: usize = w.parse().unwrap(); if w == who { eprintln!("{} <- {:?}", self.now/1000, outcry::wire::downlink::Downlink::parse(bytes)); } }
         let person = &mut self.people[who];
         let now = person.time(self.now);
         match &mut person.tongue {
@@ -289,7 +294,7 @@ impl World {
         let due = due.map(|due| person.moment(due).max(self.now));
         if due != person.timer {
             self.people[who].timer = due;
-            due.map(|at| self.schedule(at, Happening::Timer(who)));
+            due.into_iter().for_each(|at| self.schedule(at, Happening::Timer(who)));
         }
     }
 

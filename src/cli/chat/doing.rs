@@ -58,7 +58,10 @@ impl Model {
             Command::Private { to, text } => self.say_to(to, text, verbs),
             Command::Nick(name) => self.ask_nick(name, verbs),
             Command::Ignore(name) => self.ignore(name),
-            Command::Help => HELP.iter().for_each(|(usage, what)| self.notice(format!("{usage:<16} {what}"))),
+            Command::Help => {
+                HELP.iter().for_each(|(usage, what)| self.notice(format!("{usage:<16} {what}")));
+                self.notice(words::KEYS);
+            }
             Command::Quit => self.is_leaving = true,
             Command::Wrong(told) => self.warn(told),
         }

@@ -216,6 +216,9 @@ fn chat(args: &ChatArgs, name: &str) -> Result<Ending, Ending> {
     if let Some(path) = &args.access_key_file {
         options.access_key = Some(AccessKey::from_file(&secrets::read("access key", path)?));
     }
+    if is_on_screen {
+        report(format_args!("connecting to {}", args.addr.0));
+    }
     let connection = Connection::open(&args.addr.0, options).map_err(|error| Ending::of_error(&error))?;
     let link = Link::start(connection);
     let mut model = Model::new(name, history);

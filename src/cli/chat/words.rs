@@ -6,6 +6,7 @@ use outcry::client::{Code, SlowCause, explain};
 use std::time::Duration;
 
 pub(super) const NO_LIST: &str = "the relay has not answered: ask again later";
+pub(super) const KEYS: &str = "Tab: next room; PageUp, PageDown, Up, Down, End: scroll; Ctrl-C: leave";
 pub(super) const TOO_MUCH: &str = "too much is waiting to be sent: wait until some of it is delivered";
 
 /// Names that are shown of a list; the others are counted.

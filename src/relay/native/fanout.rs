@@ -5,8 +5,8 @@ use super::room::Room;
 use crate::Time;
 use crate::batch::{Audience, Outbox, RoomIndex};
 use crate::config;
-use crate::relay::Relay;
 use crate::relay::history::{FRESH_COST_MAX, Pool};
+use crate::relay::{Mutant, Relay};
 use crate::wire::downlink::{BATCH_OVERHEAD, Builder, Frame};
 use crate::wire::header::{DATAGRAM_BYTES_MAX, ROOM_OVERHEAD};
 use crate::wire::id::{RoomTag, Seq, Sseq};
@@ -195,8 +195,7 @@ impl Relay {
 
     /// Sets when a room is to be looked at next.
     pub(super) fn arm_room(&mut self, index: RoomIndex) {
-        let room = self.native.rooms.at(index);
-        let due = [room.next_head(), self.next_report_missed(index), self.room_expiry(index)];
+        let due = [self.next_head(index), self.next_report_missed(index), self.room_expiry(index)];
         match due.into_iter().flatten().min() {
             Some(due) => self.native.room_timers.set(u32::from(index.0), due),
             None => self.native.room_timers.cancel(u32::from(index.0)),
@@ -228,11 +227,16 @@ impl Relay {
         }
     }
 
+    fn next_head(&self, index: RoomIndex) -> Option<Time> {
+        self.native.rooms.at(index).next_head().filter(|_| !self.is_mutant(Mutant::NoTailHead))
+    }
+
     fn send_head(&mut self, now: Time, index: RoomIndex, out: &mut Outbox) {
         let members = self.members_of(index);
+        let is_due = self.next_head(index).is_some_and(|due| due <= now);
         let native = &mut self.native;
         let room = native.rooms.at_mut(index);
-        if room.next_head().is_some_and(|due| due <= now) {
+        if is_due {
             room.heads_sent += 1;
             let sent = native.packer.cast_head(index, room, members, out);
             self.counters.native.heads += u64::from(sent);

@@ -76,7 +76,7 @@ impl Relay {
             Frame::Msg { room, kind, sseq, payload } => {
                 self.hear_msg(now, heard, RoomIndex(room.0), (kind, sseq, payload), out);
             }
-            Frame::Nack { room, ranges } => self.hear_nack(now, heard.index, RoomIndex(room.0), ranges, out),
+            Frame::Nack { room, ranges } => self.hear_nack(now, heard, RoomIndex(room.0), ranges, out),
             Frame::Report { room, contiguous, highest, lost, kib } => {
                 self.hear_report(now, heard.index, RoomIndex(room.0), (contiguous.0, highest.0, lost, kib));
             }

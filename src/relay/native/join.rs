@@ -8,6 +8,7 @@ use super::{Native, Relay};
 use crate::Time;
 use crate::batch::{Outbox, RoomIndex};
 use crate::config::{self, Limits};
+use crate::relay::Mutant;
 use crate::relay::admission::Prefix;
 use crate::relay::bucket::Bucket;
 use crate::relay::history::{PAGE_BYTES, Ring, RingLimits};
@@ -100,7 +101,7 @@ impl Relay {
         if u32::from(native.sessions.session(index).memberships) >= self.limits.rooms_per_session_max {
             return Err(Code::Limit);
         }
-        let limits = ring_limits(&self.limits);
+        let (limits, reuses_seqs) = (ring_limits(&self.limits), self.is_mutant(Mutant::SeqReused));
         let has_ring = |native: &Native| !native.rooms.is_full() && native.pools.has_ring();
         if !has_ring(&self.native) {
             let empty = self.native.rooms.longest_empty().ok_or(Code::Limit)?;
@@ -108,7 +109,7 @@ impl Relay {
         }
         let native = &mut self.native;
         // A number is never used twice for what has the same handle or name.
-        let head = native.rooms.highest_ended.0;
+        let head = if reuses_seqs { 0 } else { native.rooms.highest_ended.0 };
         let ring = Ring::new(native.pools.for_new(), head, limits).ok_or(Code::Limit)?;
         let mut room = native.new_room(asked, ring, Some(prefix));
         room.empty_since = Some(now);
@@ -141,7 +142,6 @@ impl Relay {
             roster_place: 0,
             is_live: true,
             owes_ack: false,
-            was_lossy: false,
             early: Sseq(0),
             next_sseq,
             acked_seq: Seq(0),

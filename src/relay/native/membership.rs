@@ -19,8 +19,6 @@ pub(super) struct Membership {
     pub(super) place: u32,
     pub(super) roster_place: u32,
     pub(super) is_live: bool,
-    /// A REPORT showed loss since what it takes was measured last.
-    pub(super) was_lossy: bool,
     /// An ACK is owed at the end of this turn; and the highest number that came too early in it, 0: none.
     pub(super) owes_ack: bool,
     pub(super) early: Sseq,
@@ -35,11 +33,21 @@ pub(super) struct Membership {
     pub(super) feed: Feed,
 }
 
+/// How long ago the REPORT came that a new one is compared with.
+#[derive(Clone, Copy)]
+pub(super) enum Span {
+    /// Too long ago, or never: nothing was said meanwhile, or nothing is known.
+    Anew,
+    /// So many ms.
+    Ms(u64),
+}
+
 /// What a member reported last.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Report {
     pub(super) at_ns: u64,
     pub(super) contiguous: u64,
+    /// These two: of a live member as they were when its loss was judged last.
     pub(super) highest: u64,
     pub(super) lost: u32,
     /// It has reported at least once.
@@ -48,35 +56,6 @@ pub(super) struct Report {
     pub(super) is_lossy: bool,
     /// The room's `cast_bytes` at that moment.
     pub(super) cast_bytes: u64,
-    /// While it is live: since it was judged last.
-    pub(super) unjudged: Unjudged,
-}
-
-/// What a live member's REPORTs showed since its loss was judged.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Unjudged {
-    seen: u32,
-    lost: u32,
-    cast_kib: u16,
-    ms: u16,
-}
-
-impl Unjudged {
-    /// Takes in what passed between two REPORTs, and judges when that is enough
-    /// to be more than chance: whether more than 10 % were first seen missing.
-    pub(super) fn judge(&mut self, from: &Report, to: &Report) -> Option<bool> {
-        let clip = |value: u64| u16::try_from(value).unwrap_or(u16::MAX);
-        self.seen = self.seen.saturating_add(to.highest.saturating_sub(from.highest) as u32);
-        self.lost = self.lost.saturating_add(to.lost.wrapping_sub(from.lost));
-        self.cast_kib =
-            self.cast_kib.saturating_add(clip(to.cast_bytes.saturating_sub(from.cast_bytes).div_ceil(1024)));
-        self.ms = self.ms.saturating_add(clip(to.at_ns.saturating_sub(from.at_ns) / 1_000_000));
-        let is_enough = self.ms >= config::LOSS_JUDGED_MS && self.cast_kib >= config::LOSS_JUDGED_KIB;
-        is_enough.then(|| {
-            let judged = std::mem::take(self);
-            u64::from(judged.lost) * 10 > u64::from(judged.seen)
-        })
-    }
 }
 
 impl Report {
@@ -84,6 +63,25 @@ impl Report {
     pub(super) fn of_newcomer(now: Time, room: &Room) -> Self {
         let (head, cast_bytes) = (room.ring.head(), room.cast_bytes);
         Self { at_ns: now.nanos(), contiguous: head, highest: head, cast_bytes, ..Self::default() }
+    }
+
+    /// What a REPORT says beside its loss.
+    pub(super) fn take(&mut self, now: Time, head: u64, contiguous: u64, cast_bytes: u64) {
+        (self.at_ns, self.any, self.cast_bytes) = (now.nanos(), true, cast_bytes);
+        self.contiguous = contiguous.min(head);
+    }
+
+    /// Judges how much was lost within a span. A few numbers say nothing, unless none is lost.
+    pub(super) fn judge(&mut self, highest: u64, lost: u32, span: Span) {
+        let seen = highest.saturating_sub(self.highest);
+        let missed = u64::from(lost.wrapping_sub(self.lost));
+        self.is_lossy = match span {
+            Span::Anew => false,
+            // Where nothing at all comes through, only what is missing grows.
+            Span::Ms(_) if missed > 0 && seen.max(missed) < config::JUDGED_NUMBERS_MIN => return,
+            Span::Ms(_) => missed * 2 > seen,
+        };
+        (self.highest, self.lost) = (highest, lost);
     }
 
     /// Whether this one was made after one that says `highest` and `lost`:

@@ -6,9 +6,9 @@ use super::room::{LOBBY, Room};
 use crate::Time;
 use crate::batch::{Outbox, RoomIndex};
 use crate::config;
-use crate::relay::Relay;
 use crate::relay::bucket::Rate;
 use crate::relay::history::{Entry, FRESH_COST_MAX, Ring};
+use crate::relay::{Mutant, Relay};
 use crate::wire::downlink::Frame;
 use crate::wire::header::{EntryKind, MSG_PAYLOAD_BYTES_MAX, RefusedCause, SlowCause};
 use crate::wire::id::{MemberId, Seq, Sseq};
@@ -38,7 +38,7 @@ impl Relay {
             return self.refuse(heard, room, sseq, RefusedCause::NotAMember, out);
         };
         match sseq.cmp(&native.memberships.at(at).next_sseq) {
-            Ordering::Less => {
+            Ordering::Less if !self.is_mutant(Mutant::NoDedupe) => {
                 self.counters.native.messages_duplicate += 1;
                 self.owe_ack(at, Sseq(0));
             }
@@ -46,7 +46,7 @@ impl Relay {
                 self.counters.native.messages_early += 1;
                 self.owe_ack(at, sseq);
             }
-            Ordering::Equal => self.hear_next(now, heard, at, (kind, sseq, payload), out),
+            Ordering::Equal | Ordering::Less => self.hear_next(now, heard, at, (kind, sseq, payload), out),
         }
     }
 
@@ -82,6 +82,11 @@ impl Relay {
         (kind, sseq, payload): (EntryKind, Sseq, &[u8]),
         out: &mut Outbox,
     ) {
+        if self.is_mutant(Mutant::AckNotEntered) && sseq.0.is_multiple_of(16) {
+            self.counters.native.messages_accepted += 1;
+            self.native.memberships.at_mut(at).next_sseq = Sseq(sseq.0.wrapping_add(1));
+            return self.owe_ack(at, Sseq(0));
+        }
         self.enter_name_of(now, at, out);
         let session = self.native.sessions.session_mut(heard.index);
         let member = session.member;
@@ -187,22 +192,35 @@ impl Relay {
     ) {
         self.counters.native.messages_slowed += 1;
         let bytes = self.byte_rate();
-        let session = self.native.sessions.session_mut(heard.index);
-        if std::mem::replace(&mut session.slowed, true) {
-            return;
-        }
+        let session = self.native.sessions.session(heard.index);
         let wait_ms = match cause {
             SlowCause::Messages => session.messages.wait_ms(self.rates.messages, 1, now),
             SlowCause::Bytes => session.bytes.wait_ms(bytes, payload_bytes as u32, now),
             _ => BUSY_MS,
         };
+        let room = self.native.memberships.at(at).room;
+        self.tell_slow(heard, room, (sseq, cause, wait_ms), out);
+    }
+
+    /// The same, and for repair: once a turn.
+    pub(super) fn tell_slow(
+        &mut self,
+        heard: &mut Heard,
+        room: RoomIndex,
+        (first_dropped, cause, wait_ms): (Sseq, SlowCause, u64),
+        out: &mut Outbox,
+    ) {
+        let session = self.native.sessions.session_mut(heard.index);
+        if std::mem::replace(&mut session.slowed, true) {
+            return;
+        }
         let frame = Frame::Slow {
-            room: Room::handle(self.native.memberships.at(at).room),
+            room: Room::handle(room),
             cause,
             msgs_s: self.rates.messages.per_s,
             bytes_s: self.rates.bytes.per_s,
             retry_ms: u16::try_from(wait_ms.max(1)).unwrap_or(u16::MAX),
-            first_dropped: sseq,
+            first_dropped,
         };
         self.note_speaker(heard);
         self.reply(heard, &frame, out);

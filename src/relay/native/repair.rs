@@ -2,17 +2,18 @@
 //! everything as it is said. The ring is the only memory; no member has a queue.
 
 use super::fanout::fill;
-use super::membership::{Feed, Membership};
+use super::frames::Heard;
+use super::membership::{Feed, Membership, Span};
 use super::room::Room;
 use super::session::SessionIndex;
 use crate::Time;
 use crate::batch::{Outbox, RoomIndex};
 use crate::config;
-use crate::relay::Relay;
 use crate::relay::bucket::{Bucket, Rate};
-use crate::wire::downlink::{Builder, Frame};
-use crate::wire::header::{DATAGRAM_BYTES_MAX, ROOM_OVERHEAD};
-use crate::wire::id::Seq;
+use crate::relay::{Mutant, Relay};
+use crate::wire::downlink::{BATCH_OVERHEAD, Builder, Frame};
+use crate::wire::header::{DATAGRAM_BYTES_MAX, ROOM_OVERHEAD, SlowCause};
+use crate::wire::id::{Seq, Sseq};
 use crate::wire::uplink::Ranges;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -20,6 +21,8 @@ use std::time::Duration;
 /// What a member is sent again, a second.
 const REPAIR: Rate = Rate { per_s: config::REPAIR_BYTES_PER_S, burst: config::REPAIR_BYTES_PER_S / 4 };
 const DATAGRAM_COST: u32 = DATAGRAM_BYTES_MAX as u32;
+/// What stands about the entries of a datagram with one BATCH.
+const FRAMING_BYTES: u32 = (ROOM_OVERHEAD + BATCH_OVERHEAD) as u32;
 /// Bytes of a datagram with nothing but a GAP.
 const GAP_BYTES: usize = ROOM_OVERHEAD + 3 + 2 + 8 + 8;
 /// What one datagram of one member is surely left behind: entries of so many bytes, whatever their seconds.
@@ -31,11 +34,12 @@ impl Relay {
     pub(super) fn hear_nack(
         &mut self,
         now: Time,
-        index: SessionIndex,
+        heard: &mut Heard,
         room: RoomIndex,
         ranges: Ranges<'_>,
         out: &mut Outbox,
     ) {
+        let index = heard.index;
         let native = &mut self.native;
         let first = native.sessions.session(index).first_membership;
         let Some(at) = native.memberships.find(first, room) else {
@@ -66,6 +70,13 @@ impl Relay {
             if let Some(kept) = asked.kept {
                 self.send_again(now, index, room, kept, &mut left, out);
             }
+        }
+        let wait_ms = self.native.sessions.session(index).repair.wait_ms(REPAIR, DATAGRAM_COST, now);
+        if wait_ms > 0 {
+            // Worth another attempt when a whole answer is allowed.
+            let whole = config::REPAIRS_PER_NACK * DATAGRAM_COST;
+            let whole_ms = self.native.sessions.session(index).repair.wait_ms(REPAIR, whole, now);
+            self.tell_slow(heard, room, (Sseq(0), SlowCause::Repair, whole_ms), out);
         }
     }
 
@@ -99,7 +110,13 @@ impl Relay {
     }
 
     /// Sends one datagram of entries to one member. Returns the first that is not in it, and its bytes.
-    fn send_entries(&mut self, index: SessionIndex, room: RoomIndex, range: (u64, u64), out: &mut Outbox) -> (u64, u32) {
+    fn send_entries(
+        &mut self,
+        index: SessionIndex,
+        room: RoomIndex,
+        range: (u64, u64),
+        out: &mut Outbox,
+    ) -> (u64, u32) {
         let native = &self.native;
         let session = native.sessions.session(index);
         let mut space = [0; DATAGRAM_BYTES_MAX];
@@ -121,6 +138,9 @@ impl Relay {
         gone: RangeInclusive<u64>,
         out: &mut Outbox,
     ) -> bool {
+        if self.is_mutant(Mutant::GapForgotten) {
+            return true;
+        }
         let mut space = [0; GAP_BYTES];
         if !self.may_repair(now, index, GAP_BYTES as u32, out) {
             self.counters.native.repairs_dropped += 1;
@@ -157,34 +177,13 @@ impl Relay {
         if membership.report.is_newer_than(highest, lost) {
             return;
         }
-        let former = std::mem::replace(
-            &mut membership.report,
-            super::membership::Report {
-                at_ns: now.nanos(),
-                contiguous: contiguous.min(head),
-                highest: highest.min(head),
-                lost,
-                any: true,
-                is_lossy: false,
-                cast_bytes,
-                unjudged: Default::default(),
-            },
-        );
-        let report = &mut membership.report;
-        if membership.is_live {
-            let mut unjudged = former.unjudged;
-            report.is_lossy = unjudged.judge(&former, report).unwrap_or(false);
-            report.unjudged = unjudged;
-        } else {
-            // By each REPORT: one that is fed comes back by the first good one.
-            let seen = report.highest.saturating_sub(former.highest);
-            report.is_lossy = u64::from(lost.wrapping_sub(former.lost)) * 10 > seen;
+        let known = membership.report.any;
+        membership.report.take(now, head, contiguous, cast_bytes);
+        if let Some(span) = membership.feed.span(now, known) {
+            membership.report.judge(highest.min(head), lost, span);
+            membership.feed.measure(now, kib, span, membership.report.is_lossy);
         }
         let (is_live, is_lossy) = (membership.is_live, membership.report.is_lossy);
-        membership.was_lossy |= is_lossy;
-        if membership.feed.measure(now, kib, former.any, membership.was_lossy) {
-            membership.was_lossy = is_lossy;
-        }
         if is_live {
             let here = native.rooms.at_mut(room);
             native.membership_links.remove(&mut here.reports, at);
@@ -193,6 +192,7 @@ impl Relay {
                 self.set_live(now, at, false);
             }
         } else {
+            membership.feed.skip(now, contiguous.min(head) + 1);
             self.arm_feed(now);
         }
         self.arm_room(room);
@@ -304,9 +304,9 @@ impl Relay {
         let (next, bytes) = self.send_entries(session, room, range, out);
         let feed = &mut self.native.memberships.at_mut(at).feed;
         if !is_free {
-            // What it holds, not what it could: else long messages, which fill no
-            // datagram, cost more than a REPORT says came, and the rate only falls.
-            feed.bucket.take(feed.rate(), bytes, now);
+            // The entries, as a REPORT counts them: else those that fill no datagram
+            // cost more than is said to have come, and the rate only falls.
+            feed.bucket.take(feed.rate(), bytes.saturating_sub(FRAMING_BYTES), now);
         }
         next
     }
@@ -322,6 +322,13 @@ impl Feed {
     /// Goes on with `next`.
     fn begin(&mut self, now: Time, next: u64) {
         (self.next, self.unsettled, self.fresh, self.fresh_ms) = (next, 0, 0, wrapped_ms(now) as u16);
+    }
+
+    /// The member has everything before `next`: some of it came while it was live.
+    fn skip(&mut self, now: Time, next: u64) {
+        if next > self.next {
+            self.begin(now, next);
+        }
     }
 
     /// The member asks for `first`. What was sent a moment ago is still on its way.
@@ -350,25 +357,32 @@ impl Feed {
         }
     }
 
-    /// Takes in what a REPORT says; `was_lossy`: one since the last measurement
-    /// showed loss. False: it is too early. It is measured over a second at least:
-    /// REPORTs of gaps come ten times as often, and KiB are too coarse for these.
-    fn measure(&mut self, now: Time, kib: u16, is_known: bool, was_lossy: bool) -> bool {
-        let now_ms = wrapped_ms(now);
-        let since_ms = u64::from(now_ms.wrapping_sub(self.measured_ms));
-        if !is_known || since_ms > config::REPORT_MISSED_MS {
-            self.bytes_per_s = config::FEED_BYTES_PER_S_START;
-        } else if since_ms >= config::FEED_MEASURED_MS {
-            let taken = u64::from(kib.wrapping_sub(self.measured_kib)) * 1024 * 1000 / since_ms;
-            // A quarter more than a full path took, so that it can catch up; where
-            // nothing shows that it is full, twice as much.
-            let more = if was_lossy { taken * 5 / 4 } else { taken * 2 };
-            self.bytes_per_s = u32::try_from(more).unwrap_or(u32::MAX).max(config::FEED_BYTES_PER_S_MIN);
-        } else {
-            return false;
+    /// What a REPORT that comes now can be compared with; `None`: it is too early.
+    /// Those of gaps come ten times a second, in which a datagram is chance and a
+    /// KiB is coarse.
+    fn span(&self, now: Time, is_known: bool) -> Option<Span> {
+        let since_ms = u64::from(wrapped_ms(now).wrapping_sub(self.measured_ms));
+        match since_ms {
+            _ if !is_known => Some(Span::Anew),
+            0..config::FEED_MEASURED_MS => None,
+            config::FEED_MEASURED_MS..=config::REPORT_MISSED_MS => Some(Span::Ms(since_ms)),
+            _ => Some(Span::Anew),
         }
-        (self.measured_ms, self.measured_kib) = (now_ms, kib);
-        true
+    }
+
+    /// Sets the rate by what came within a span.
+    fn measure(&mut self, now: Time, kib: u16, span: Span, is_lossy: bool) {
+        self.bytes_per_s = match span {
+            Span::Anew => config::FEED_BYTES_PER_S_START,
+            Span::Ms(ms) => {
+                let taken = u64::from(kib.wrapping_sub(self.measured_kib)) * 1024 * 1000 / ms;
+                // More than a full path took, so that it can catch up; where little
+                // is lost, twice as much.
+                let more = if is_lossy { taken * 3 / 2 } else { taken * 2 };
+                u32::try_from(more).unwrap_or(u32::MAX).max(config::FEED_BYTES_PER_S_MIN)
+            }
+        };
+        (self.measured_ms, self.measured_kib) = (wrapped_ms(now), kib);
     }
 
     fn rate(&self) -> Rate {

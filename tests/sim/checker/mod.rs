@@ -7,7 +7,7 @@ mod paths;
 mod told;
 mod wire;
 
-pub(crate) use told::{LOBBY, ROOMS, RoomNumber, VAULT, Who};
+pub(crate) use told::{Backlog, Counting, LOBBY, Latencies, ROOMS, RoomNumber, VAULT, Who};
 
 use outcry::client::Event;
 use outcry::wire::downlink::Downlink;
@@ -97,7 +97,7 @@ impl Checker {
         if let (Event::Gap { room, to, .. }, Some(ring)) = (event, self.ring) {
             let room = self.told.room(who, *room);
             let may_be = room.is_some_and(|room| self.wire.may_be_gone(room, to.0, ring));
-            holds!(may_be, "I5: {who} is told that entries up to {} are gone, and no ring is full: {event:?} {:?} {}", to.0, room, room.map_or(String::new(), |room| self.wire.describe(room)));
+            holds!(may_be, "I5: {who} is told that entries up to {} are gone, and no ring is full: {event:?}", to.0);
         }
         self.told.told(now, who, event);
     }
@@ -105,6 +105,11 @@ impl Checker {
     /// Who waits for something.
     pub(crate) fn behind(&self) -> Vec<String> {
         self.told.behind(|room| self.wire.head(room))
+    }
+
+    /// What is still to be done for the one that is furthest behind.
+    pub(crate) fn backlog(&self) -> Backlog {
+        self.told.backlog(|room| self.wire.head(room), |room, from| self.wire.bytes_from(room, from))
     }
 
     /// Nothing is under way any more: everybody has everything.

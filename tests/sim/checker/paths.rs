@@ -30,7 +30,8 @@ impl Paths {
         match Uplink::parse(bytes) {
             Ok(Uplink::Hello(hello)) => address.is_proven |= address.cookies.contains(&hello.cookie.0),
             Ok(Uplink::Session(session)) => {
-                let proves = |frame| matches!(frame, uplink::Frame::PathResponse { token } if address.tokens.contains(&token.0));
+                let proves =
+                    |frame| matches!(frame, uplink::Frame::PathResponse { token } if address.tokens.contains(&token.0));
                 let is_proven = session.frames.clone().any(proves);
                 address.is_proven |= is_proven;
             }

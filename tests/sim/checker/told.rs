@@ -59,6 +59,7 @@ struct Stream {
     history: u64,
     epoch: Option<u64>,
     first: u64,
+    joined_head: u64,
     /// The only entry that may be told next.
     next: u64,
     /// Entries that were named in gaps, in this epoch.
@@ -90,6 +91,16 @@ pub(crate) struct Counting {
     pub(crate) since: u64,
 }
 
+/// What is still to be done when nothing new is said.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Backlog {
+    /// Bytes of entries that the one furthest behind has not been told, and all that is not yet accepted.
+    pub(crate) bytes: u64,
+    /// Texts, and their bytes, of the author with most that is not acknowledged.
+    pub(crate) texts: u64,
+    pub(crate) text_bytes: u64,
+}
+
 /// The books.
 #[derive(Default)]
 pub(crate) struct Books {
@@ -99,6 +110,7 @@ pub(crate) struct Books {
     shown: BTreeMap<(u64, RoomNumber), Shown>,
     members: BTreeMap<(u64, u32), Who>,
     epochs: BTreeMap<Who, (u64, u32)>,
+    connections: BTreeMap<Who, usize>,
     vanished: BTreeSet<Who>,
     /// Sealed messages that each client has dropped because they came in an
     /// epoch before, and how many of these left a hole in what it was told.
@@ -159,6 +171,7 @@ impl Books {
             history,
             epoch: None,
             first: 0,
+            joined_head: 0,
             next: 0,
             gone: 0,
             newest: BTreeMap::new(),
@@ -169,6 +182,18 @@ impl Books {
 
     pub(crate) fn was_connected(&self, who: Who) -> bool {
         self.epochs.contains_key(&who)
+    }
+
+    /// Sessions that a client has told of.
+    pub(crate) fn connections(&self, who: Who) -> usize {
+        self.connections.get(&who).copied().unwrap_or(0)
+    }
+
+    /// Whether a client is in all its rooms, in the epoch of its session.
+    pub(crate) fn is_in(&self, who: Who) -> bool {
+        let epoch = self.epochs.get(&who).map(|(epoch, _)| *epoch);
+        let mut streams = self.streams.iter().filter(|((other, _), _)| *other == who);
+        streams.all(|(_, stream)| stream.epoch == epoch)
     }
 
     /// It is gone, and tells nothing any more.
@@ -207,6 +232,7 @@ impl Books {
     }
 
     fn connected(&mut self, who: Who, epoch: u64, member: u32, resumed: bool) {
+        *self.connections.entry(who).or_default() += 1;
         let holder = *self.members.entry((epoch, member)).or_insert(who);
         holds!(holder == who, "member {member} is {holder} and {who}");
         let former = self.epochs.insert(who, (epoch, member));
@@ -259,7 +285,7 @@ impl Books {
         let wanted = head.saturating_sub(stream.history) + 1;
         holds!(is_again || first >= wanted, "{who} begins with {first} of {head} in {:?}", stream.room);
         stream.epoch = Some(epoch);
-        (stream.first, stream.next, stream.gone) = (first, first, 0);
+        (stream.first, stream.joined_head, stream.next, stream.gone) = (first, head, first, 0);
         stream.newest.clear();
     }
 
@@ -267,7 +293,12 @@ impl Books {
     fn next(&mut self, who: Who, id: RoomId, seq: u64) -> (RoomNumber, u64) {
         self.pass_repeats(who, id, seq);
         let stream = self.stream(who, id);
-        holds!(stream.next == seq, "I2, I6: {who} was to be told {} of {:?} and is told {seq}", stream.next, stream.room);
+        holds!(
+            stream.next == seq,
+            "I2, I6: {who} was to be told {} of {:?} and is told {seq}",
+            stream.next,
+            stream.room
+        );
         stream.next += 1;
         self.told += 1;
         let stream = self.stream(who, id);
@@ -418,7 +449,8 @@ impl Books {
         let streams = self.streams.iter().filter_map(|((who, _), stream)| {
             let head = head(stream.room);
             let holes = self.holes(*who, stream.room);
-            let is_there = stream.is_in && head.is_some_and(|head| (stream.next..=stream.next + holes).contains(&(head + 1)));
+            let is_there =
+                stream.is_in && head.is_some_and(|head| (stream.next..=stream.next + holes).contains(&(head + 1)));
             (!is_there).then(|| format!("{who} waits for {} of {head:?} in {}", stream.next, ROOMS[stream.room.0]))
         });
         // Who is gone confirms nothing, and its sender may take its time to give up.
@@ -426,6 +458,41 @@ impl Books {
         let open = self.tickets.iter().filter(|((who, _), number)| can_end(self.said[who][**number].to));
         let open = open.map(|((who, _), number)| format!("text {number} of {who} is open"));
         streams.chain(open).collect()
+    }
+
+    pub(super) fn backlog(
+        &self,
+        head: impl Fn(RoomNumber) -> Option<u64>,
+        bytes_from: impl Fn(RoomNumber, u64) -> u64,
+    ) -> Backlog {
+        let mut behind: BTreeMap<Who, u64> = BTreeMap::new();
+        for ((who, _), stream) in &self.streams {
+            let wanted = || (head(stream.room).unwrap_or(0) + 1).saturating_sub(stream.history);
+            let from = if stream.is_in { stream.next } else { wanted() };
+            *behind.entry(*who).or_default() += bytes_from(stream.room, from);
+        }
+        let mut open: BTreeMap<Who, (u64, u64)> = BTreeMap::new();
+        for ((who, _), number) in &self.tickets {
+            let texts = open.entry(*who).or_default();
+            *texts = (texts.0 + 1, texts.1 + self.said[who][*number].text.len() as u64);
+        }
+        let accepted_later: u64 = open.values().map(|texts| texts.1).sum();
+        Backlog {
+            bytes: behind.into_values().max().unwrap_or(0) + accepted_later,
+            texts: open.values().map(|texts| texts.0).max().unwrap_or(0),
+            text_bytes: open.values().map(|texts| texts.1).max().unwrap_or(0),
+        }
+    }
+
+    /// What a client was told first in a room, and how far the room was then.
+    pub(crate) fn beginning(&self, who: Who, id: RoomId) -> Option<(u64, u64)> {
+        let stream = self.streams.get(&(who, id)).filter(|stream| stream.is_in)?;
+        Some((stream.first, stream.joined_head))
+    }
+
+    /// Texts that were acknowledged, those that were given up, and those of neither kind.
+    pub(crate) fn outcomes(&self) -> (u64, u64, usize) {
+        (self.delivered, self.not_sent, self.tickets.len())
     }
 
     pub(super) fn at_rest(&self, head: impl Fn(RoomNumber) -> Option<u64>) {

@@ -168,9 +168,11 @@ impl Wire {
         seq <= room.floor || room.head - seq + SLACK_MESSAGES >= messages || cost + SLACK_BYTES >= bytes
     }
 
-    pub(super) fn describe(&self, room: RoomNumber) -> String {
-        let Some(handle) = self.handles.get(&room) else { return "never joined".into() }; let r = &self.rooms[handle];
-        format!("handle {handle} head {} floor {} entries {} first {:?} last {:?}", r.head, r.floor, r.entries.len(), r.entries.first_key_value(), r.entries.last_key_value())
+    /// What a room's entries from `from` on cost, at most.
+    pub(super) fn bytes_from(&self, room: RoomNumber, from: u64) -> u64 {
+        let Some(room) = self.handles.get(&room).and_then(|handle| self.rooms.get(handle)) else { return 0 };
+        let costs = (from..=room.head).map(|seq| room.entries.get(&seq).map_or(1_300, |(_, cost)| *cost));
+        costs.sum()
     }
 
     /// The newest entry of a room.

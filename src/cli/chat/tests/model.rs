@@ -342,7 +342,7 @@ fn who_is_ignored_is_not_heard_under_another_name_either() {
 fn help_shows_all_and_a_wrong_command_says_so() {
     let mut chat = Chat::new();
     chat.types("/help");
-    chat.notices("//text");
+    chat.notices("PageUp");
     chat.types("/jion den");
     chat.notices("/jion is no command");
     chat.types("//jion");
