@@ -242,6 +242,8 @@ fn two_people_chat_through_the_package() {
     hears(&alice, "bob : 你好");
     alice.send_to(b"alice : EXIT", relay.addr).unwrap();
     hears(&bob, "alice left");
+    // Whoever stays holds up the end: the unit drains.
+    bob.send_to(b"bob : EXIT", relay.addr).unwrap();
     let status = fs::read_to_string(format!("/proc/{}/status", relay.process.id())).unwrap();
     let row = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
     assert_eq!(row("CapEff:"), "0000000000000000");

@@ -77,11 +77,16 @@ pub struct Reloaded {
 struct Files {
     bans: Option<PathBuf>,
     state: Option<PathBuf>,
+    /// How often the latter is written though nobody came or went: it is to be
+    /// younger than members may be silent, whenever it is read.
+    refresh: Duration,
 }
 
 impl Files {
     fn of(config: &Config) -> Self {
-        Self { bans: config.ban_file.clone(), state: config.state_file.clone() }
+        let idle_ms = if config.limits.idle_ms == 0 { u64::MAX } else { config.limits.idle_ms };
+        let refresh = Duration::from_millis(config::STATE_REFRESH_MS.min(idle_ms / 2));
+        Self { bans: config.ban_file.clone(), state: config.state_file.clone(), refresh }
     }
 }
 
@@ -238,7 +243,8 @@ impl Thread {
     /// How long nothing is to be done, unless somebody comes.
     fn wait(&self, now: Instant) -> Option<Duration> {
         let drain = self.work.drain_until.map(|_| DRAIN_LOOK);
-        let state = self.work.files.state.as_ref().map(|_| Duration::from_millis(config::STATE_EVERY_MS));
+        let every = Duration::from_millis(config::STATE_EVERY_MS).min(self.work.files.refresh);
+        let state = self.work.files.state.as_ref().map(|_| every);
         let client = self.desk.as_ref().and_then(Desk::next_end);
         let client = client.map(|end| end.saturating_duration_since(now) + Duration::from_millis(1));
         [drain, state, client].into_iter().flatten().min()

@@ -233,8 +233,9 @@ impl Work {
     pub(super) fn keep_members(&mut self, now: Instant, at_the_end: bool) {
         let Some(path) = self.files.state.clone() else { return };
         let changes = self.directory.changes();
-        let due_ms = if self.kept.changes == Some(changes) { config::STATE_REFRESH_MS } else { config::STATE_EVERY_MS };
-        let is_due = self.kept.at.is_none_or(|at| now.duration_since(at) >= Duration::from_millis(due_ms));
+        let every = Duration::from_millis(config::STATE_EVERY_MS);
+        let span = if self.kept.changes == Some(changes) { self.files.refresh } else { every };
+        let is_due = self.kept.at.is_none_or(|at| now.duration_since(at) >= span);
         if !is_due && !at_the_end {
             return;
         }
@@ -242,7 +243,8 @@ impl Work {
         if let (Err(error), false) = (&written, self.kept.failed) {
             tracing::error!(file = %path.display(), %error, "members are not kept: a restart will not know them");
         }
-        self.kept = Kept { changes: Some(changes), at: Some(now), failed: written.is_err() };
+        let changes = written.is_ok().then_some(changes);
+        self.kept = Kept { changes, at: Some(now), failed: written.is_err() };
     }
 }
 
