@@ -636,8 +636,37 @@ pub struct Config {
     pub state_file: Option<PathBuf>,
     /// Whether SIGTERM drains the relay first.
     pub drain_on_term: bool,
+    /// The HTTP face, if there is one.
+    pub admin: Option<AdminConfig>,
+    /// Where its token was read.
+    pub admin_token_file: Option<PathBuf>,
     /// What the core needs to know.
     pub limits: Limits,
+}
+
+/// Where the HTTP face listens, and who may look: whoever has the token. Other
+/// machines cannot reach it without one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminConfig {
+    bind: SocketAddr,
+    token: Option<AccessKey>,
+}
+
+impl AdminConfig {
+    /// `None`: other machines could reach `bind`, and nothing would keep them out.
+    pub fn new(bind: SocketAddr, token: Option<AccessKey>) -> Option<Self> {
+        (is_loopback(bind) || token.is_some()).then_some(Self { bind, token })
+    }
+
+    /// Where to listen.
+    pub fn bind(&self) -> SocketAddr {
+        self.bind
+    }
+
+    /// What must be known to look.
+    pub fn token(&self) -> Option<&AccessKey> {
+        self.token.as_ref()
+    }
 }
 
 impl Config {
@@ -661,6 +690,8 @@ impl Config {
             ban_file: None,
             state_file: None,
             drain_on_term: false,
+            admin: None,
+            admin_token_file: None,
             limits,
         }
     }
@@ -676,6 +707,8 @@ impl Config {
             sndbuf_bytes: self.sndbuf_bytes,
             log_format: self.log_format,
             control: self.control.clone(),
+            admin: self.admin.clone(),
+            admin_token_file: self.admin_token_file.clone(),
             limits: self.limits.changed_to(&wanted.limits),
             ..wanted.clone()
         }
@@ -724,6 +757,15 @@ mod tests {
         assert_eq!(Limits::for_policy(bind, PlainPolicy::Open).idle_ms, 300_000);
         assert_eq!(Limits::for_policy(bind, PlainPolicy::Off).idle_ms, 3_600_000);
         assert_eq!(Limits::for_policy(BIND_DEFAULT, PlainPolicy::Open).idle_ms, 3_600_000);
+    }
+
+    #[test]
+    fn other_machines_need_a_token_to_look() {
+        let token = || AccessKey::from_file(b"0123456789abcdef");
+        let admin = |bind: &str, token| AdminConfig::new(bind.parse().unwrap(), token);
+        assert!(admin("127.0.0.1:9464", None).is_some() && admin("[::1]:9464", None).is_some());
+        assert!(admin("0.0.0.0:9464", None).is_none() && admin("[::]:9464", None).is_none());
+        assert!(admin("192.0.2.1:9464", None).is_none() && admin("192.0.2.1:9464", token()).is_some());
     }
 
     #[test]

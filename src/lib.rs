@@ -45,9 +45,10 @@
 //! | `net` | `time` `batch` | `libc` `mio` `socket2` `thiserror` | knows what a datagram means |
 //! | `server` | `time` `batch` `config` `directory` `metrics` `net` `relay` | `getrandom` `mio` `thiserror` `tracing` | decides about members, looks into a datagram |
 //! | `control` | `config` `directory` `metrics` `relay` `server` | `blake3` `mio` `serde` `serde_json` `thiserror` `tracing` | touches the network, a flag or a setting |
+//! | `admin` | `batch` `config` `directory` `metrics` `relay` `server` | `axum` `constant_time_eq` `getrandom` `hyper` `hyper_util` `prometheus_client` `serde` `serde_json` `thiserror` `tokio` `tracing` | changes anything, keeps the loop waiting |
 //! | `blocking` | `time` `client` | `getrandom` `thiserror` | knows what a datagram means, starts a thread |
 //! | `doctor` | `config` `net` | | changes anything on the machine |
-//! | `cli` | `blocking` `client` `config` `control` `directory` `doctor` `relay` `server` `wire` | `clap` `clap_complete` `clap_mangen` `crossterm` `jiff` `ratatui` `serde` `serde_json` `signal_hook` `thiserror` `toml` `tracing` `tracing_subscriber` `unicode_segmentation` `unicode_width` | does what a library user could want |
+//! | `cli` | `admin` `blocking` `client` `config` `control` `directory` `doctor` `relay` `server` `wire` | `clap` `clap_complete` `clap_mangen` `crossterm` `jiff` `ratatui` `serde` `serde_json` `signal_hook` `thiserror` `toml` `tracing` `tracing_subscriber` `unicode_segmentation` `unicode_width` | does what a library user could want |
 //! | `main` | `cli` | | does anything |
 //!
 //! All may use `std`; `relay` and everything above it in the table do without
@@ -78,6 +79,9 @@
 //!   system, and the oracle in tests.
 //! * [`server`]: the loop. [`Server::turn`](server::Server::turn) is the order
 //!   of work; `clock.rs` the only clock.
+//! * `admin` (a feature, on unless left out): the server over HTTP, for who
+//!   watches it. `routes.rs` is what is where, `views.rs` how seldom the loop is
+//!   asked, `metrics_page.rs` every metric's name.
 //! * [`blocking`]: the client with a socket and a clock, for programs with
 //!   threads; [`blocking::Connection`] in fifteen lines.
 //! * [`metrics`], [`directory`]: what was counted, and who is here, for people.
@@ -117,6 +121,8 @@
 //! # Ok::<(), std::str::Utf8Error>(())
 //! ```
 
+#[cfg(feature = "admin")]
+pub mod admin;
 pub mod batch;
 pub mod blocking;
 pub mod client;

@@ -134,6 +134,10 @@ pub struct Counters {
 /// `messages_in = accepted + void + duplicate + early + refused + slowed`, always.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NativeCounters {
+    /// Native datagrams among those received.
+    pub datagrams_in: u64,
+    /// Native datagrams among those passed on.
+    pub relayed: u64,
     /// Sessions that began.
     pub sessions_begun: u64,
     /// Sessions that ended.
@@ -244,6 +248,11 @@ impl Counters {
         self.left.0.iter().sum()
     }
 
+    /// Messages to rooms from members: plain lines, native messages.
+    pub fn messages(&self) -> [u64; 2] {
+        [self.relayed - self.native.relayed, self.native.messages_accepted]
+    }
+
     /// Whether every datagram in is accounted for.
     pub fn balances(&self) -> bool {
         self.datagrams_in == self.relayed + self.control + self.dropped_total() && self.native.balances()
@@ -303,34 +312,90 @@ impl LeaveReason {
     }
 }
 
+/// Buckets of a distribution at most, the one beyond all bounds included.
+pub const BUCKETS_MAX: usize = 24;
+
+/// How many values lie up to each of a few bounds, and behind the one before:
+/// the same bounds for as long as the program runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Buckets {
+    bounds: &'static [u64],
+    counts: [u64; BUCKETS_MAX],
+}
+
+impl Buckets {
+    fn new(bounds: &'static [u64]) -> Self {
+        assert!(bounds.len() < BUCKETS_MAX && bounds.is_sorted(), "bounds rise, and leave one bucket for the rest");
+        Self { bounds, counts: [0; BUCKETS_MAX] }
+    }
+
+    fn record(&mut self, value: u64, times: u64) {
+        self.counts[self.bounds.partition_point(|bound| *bound < value)] += times;
+    }
+
+    /// The highest value of each bucket but the last, which has none.
+    pub fn bounds(&self) -> &'static [u64] {
+        self.bounds
+    }
+
+    /// Values in each bucket, the last one included.
+    pub fn counts(&self) -> &[u64] {
+        &self.counts[..=self.bounds.len()]
+    }
+}
+
 /// A histogram with a fixed range: it never grows, and what lies beyond its
 /// range counts as its end. Memory: about 30 KB at 2 digits over 10 decades.
-pub struct Distribution(Histogram<u64>);
+pub struct Distribution {
+    histogram: Histogram<u64>,
+    buckets: Buckets,
+    sum: u64,
+}
 
 impl Distribution {
-    /// Values of `1..=highest`, kept to two significant digits.
-    pub fn new(highest: u64) -> Self {
-        Self(Histogram::new_with_bounds(1, highest, 2).expect("invariant: the bounds are constants"))
+    /// Values of `1..=highest`, kept to two significant digits, and in buckets up to each of `bounds`.
+    pub fn new(highest: u64, bounds: &'static [u64]) -> Self {
+        let histogram = Histogram::new_with_bounds(1, highest, 2).expect("invariant: the bounds are constants");
+        Self { histogram, buckets: Buckets::new(bounds), sum: 0 }
     }
 
     /// Counts `value`, `times` over.
     pub fn record(&mut self, value: u64, times: u64) {
-        let value = value.clamp(1, self.0.high());
-        self.0.record_n(value, times).expect("invariant: the value is within the bounds");
+        let value = value.clamp(1, self.histogram.high());
+        self.histogram.record_n(value, times).expect("invariant: the value is within the bounds");
+        self.buckets.record(value, times);
+        // After centuries it begins again, as counters do at a restart.
+        self.sum = self.sum.wrapping_add(value.wrapping_mul(times));
     }
 
     /// What it shows.
     pub fn summary(&self) -> Summary {
-        let histogram = &self.0;
+        let histogram = &self.histogram;
         Summary {
             count: histogram.len(),
+            sum: self.sum,
             p50: histogram.value_at_quantile(0.5),
             p99: histogram.value_at_quantile(0.99),
             p999: histogram.value_at_quantile(0.999),
             max: histogram.max(),
+            buckets: self.buckets,
         }
     }
 }
+
+const TURN_BOUNDS: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+const TRAIN_BOUNDS: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128];
+/// 1, 2, 5 of each decade from 1 us to 10 s.
+const SOJOURN_BOUNDS: &[u64] = &{
+    let mut bounds = [0; 22];
+    let (mut at, mut decade) = (0, 1_000);
+    while at < bounds.len() {
+        bounds[at] = decade * [1, 2, 5][at % 3];
+        decade *= [1, 1, 10][at % 3];
+        at += 1;
+    }
+    bounds
+};
 
 /// How the loop has worked: what a turn holds, and how long a message stays.
 pub struct Histograms {
@@ -346,9 +411,9 @@ pub struct Histograms {
 impl Default for Histograms {
     fn default() -> Self {
         Self {
-            turn_messages: Distribution::new(100_000),
-            train_messages: Distribution::new(1_000),
-            sojourn_ns: Distribution::new(100_000_000_000),
+            turn_messages: Distribution::new(100_000, TURN_BOUNDS),
+            train_messages: Distribution::new(1_000, TRAIN_BOUNDS),
+            sojourn_ns: Distribution::new(100_000_000_000, SOJOURN_BOUNDS),
         }
     }
 }
@@ -358,6 +423,8 @@ impl Default for Histograms {
 pub struct Summary {
     /// Values counted.
     pub count: u64,
+    /// All of them added up.
+    pub sum: u64,
     /// The value half of them do not exceed.
     pub p50: u64,
     /// The value 99 % do not exceed.
@@ -366,6 +433,8 @@ pub struct Summary {
     pub p999: u64,
     /// The largest.
     pub max: u64,
+    /// How many there are of which size.
+    pub buckets: Buckets,
 }
 
 impl Summary {
@@ -408,12 +477,25 @@ mod tests {
 
     #[test]
     fn a_distribution_holds_what_lies_beyond_its_range() {
-        let mut distribution = Distribution::new(1000);
+        let mut distribution = Distribution::new(1000, &[1, 10]);
         distribution.record(0, 1);
         distribution.record(u64::MAX, 1);
         let summary = distribution.summary();
         assert_eq!(summary.count, 2);
         assert!((1000..1010).contains(&summary.max), "{summary:?}");
+    }
+
+    #[test]
+    fn a_value_is_in_the_first_bucket_whose_bound_it_does_not_exceed() {
+        let mut distribution = Distribution::new(1000, &[1, 10]);
+        [(1, 2), (2, 1), (10, 1), (11, 5)].into_iter().for_each(|(value, times)| distribution.record(value, times));
+        let summary = distribution.summary();
+        assert_eq!((summary.buckets.counts(), summary.count, summary.sum), (&[2, 2, 5][..], 9, 69));
+        let last = SOJOURN_BOUNDS.last().copied();
+        assert_eq!(
+            (SOJOURN_BOUNDS[0], SOJOURN_BOUNDS[1], SOJOURN_BOUNDS[2], last),
+            (1000, 2000, 5000, Some(10_000_000_000))
+        );
     }
 
     #[test]

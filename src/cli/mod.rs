@@ -3,6 +3,11 @@
 //! refused by the relay).
 //! Never does a subcommand's work: each is a file of its own.
 
+#[cfg(feature = "admin")]
+mod admin;
+#[cfg(not(feature = "admin"))]
+#[path = "admin_none.rs"]
+mod admin;
 mod chat;
 mod console;
 #[cfg(unix)]

@@ -5,7 +5,7 @@ use super::log::{LevelHandle, Log};
 use super::operate::{self, Operating, Prepared, Sources};
 use super::service::Manager;
 use super::settings::{self, Settings};
-use super::{EXIT_USAGE, console, print_line, report, signals, write_out};
+use super::{EXIT_USAGE, admin, console, print_line, report, signals, write_out};
 use clap::Args;
 use outcry::config::Config;
 use outcry::server::{Server, ServerError};
@@ -24,6 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   outcry serve                                        this machine only, no limits
   outcry serve --bind '[::]:9999' --stats 10s         for everyone; joining takes a code
+  outcry serve --admin 127.0.0.1:9464                 metrics and a page to watch it, over HTTP
   outcry serve --bind 0.0.0.0:9999 --plain open       for everyone; anyone's first datagram joins
   outcry serve --bind '[::]:9999' --print-config > relay.toml
   outcry serve --config relay.toml --log debug        a flag wins over the file";
@@ -109,6 +110,7 @@ fn run_relay(
     prepared: Prepared,
     log: LevelHandle,
 ) -> Result<(), Box<dyn std::error::Error>> {
+    let face = admin::open(&config)?;
     let mut server = start(&config, socket)?;
     operate::restore(&mut server, &prepared, &config);
     for warning in server.warnings() {
@@ -117,6 +119,7 @@ fn run_relay(
     let manager = Manager::from_env();
     let (limits, around) = (config.limits.clone(), (log, manager.clone()));
     let operating = Operating::start(prepared, &server, (sources, config), around)?;
+    let _admin = admin::serve(face, &server)?;
     // Before it is told that it listens: whoever reads that may stop it.
     signals::watch(server.handle(), manager.clone(), &operating);
     print_line(format_args!("listening on {}", server.local_addr()));

@@ -5,10 +5,10 @@
 use super::values::{Bind, Count, Size, Span, Switch, text};
 use clap::{Args, CommandFactory};
 use outcry::config::{
-    AccessKey, BIND_DEFAULT, BUFFER_BYTES_LARGEST, BUFFER_BYTES_SMALLEST, Config, ControlAt, IDLE_MS_SMALLEST, Io,
-    Lang, Limits, LogFormat, LogLevel, PEERS_MAX_LARGEST, PlainPolicy, RATE_PER_S_LARGEST, RING_BYTES_MAX_DEFAULT,
-    RING_BYTES_SMALLEST, RING_MESSAGES_SMALLEST, ROOMS_MAX_LARGEST, ROOMS_PER_SESSION_MAX, SESSIONS_MAX_LARGEST,
-    STATS_EVERY_MS_SMALLEST, TIME_MS_LARGEST,
+    AccessKey, AdminConfig, BIND_DEFAULT, BUFFER_BYTES_LARGEST, BUFFER_BYTES_SMALLEST, Config, ControlAt,
+    IDLE_MS_SMALLEST, Io, Lang, Limits, LogFormat, LogLevel, PEERS_MAX_LARGEST, PlainPolicy, RATE_PER_S_LARGEST,
+    RING_BYTES_MAX_DEFAULT, RING_BYTES_SMALLEST, RING_MESSAGES_SMALLEST, ROOMS_MAX_LARGEST, ROOMS_PER_SESSION_MAX,
+    SESSIONS_MAX_LARGEST, STATS_EVERY_MS_SMALLEST, TIME_MS_LARGEST,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -214,6 +214,16 @@ pub(super) struct Settings {
     #[arg(help_heading = "Operating")]
     #[serde(with = "text")]
     pub(super) drain_on_term: Option<Switch>,
+
+    /// Metrics, a JSON view and a page for people over HTTP, at this address [default: none]
+    #[arg(long, value_name = "IP:PORT", help_heading = "Admin")]
+    #[serde(with = "text")]
+    pub(super) admin: Option<Bind>,
+
+    /// File with the token that --admin asks for, at least 16 random bytes; needed where other
+    /// machines reach it [default: none]
+    #[arg(long, value_name = "FILE", help_heading = "Admin")]
+    pub(super) admin_token_file: Option<PathBuf>,
 }
 
 /// Why there is no configuration.
@@ -222,12 +232,17 @@ pub(super) enum SettingsError {
     /// The file cannot be read.
     #[error("cannot read the config file {}: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
-    /// The access key cannot be read.
-    #[error("cannot read the access key file {}: {source}", path.display())]
-    KeyUnreadable { path: PathBuf, source: io::Error },
-    /// The access key can be guessed.
-    #[error("the access key file {} holds less than 16 bytes; `head -c 32 /dev/urandom | base64 > {}` makes a good one", path.display(), path.display())]
-    KeyTooShort { path: PathBuf },
+    /// A secret cannot be read.
+    #[error("cannot read the {what} file {}: {source}", path.display())]
+    KeyUnreadable { what: &'static str, path: PathBuf, source: io::Error },
+    /// A secret can be guessed.
+    #[error("the {what} file {} holds less than 16 bytes; `head -c 32 /dev/urandom | base64 > {}` makes a good one", path.display(), path.display())]
+    KeyTooShort { what: &'static str, path: PathBuf },
+    /// Other machines could look, and nothing would keep them out.
+    #[error(
+        "--admin {bind} can be reached by other machines: give --admin-token-file FILE too, or an address of loopback"
+    )]
+    AdminOpen { bind: SocketAddr },
     /// Plain members would come in without the key.
     #[error(
         "--plain {plain} beside --access-key-file lets members in without the key: say --plain-without-key if that is meant"
@@ -284,6 +299,8 @@ impl Settings {
             ban_file: self.ban_file.or(other.ban_file),
             state: self.state.or(other.state),
             drain_on_term: self.drain_on_term.or(other.drain_on_term),
+            admin: self.admin.or(other.admin),
+            admin_token_file: self.admin_token_file.or(other.admin_token_file),
             access_key_file: self.access_key_file.or(other.access_key_file),
             plain_without_key: self.plain_without_key.or(other.plain_without_key),
             max_sessions: self.max_sessions.or(other.max_sessions),
@@ -304,7 +321,8 @@ impl Settings {
     /// comes first, then the policy: other defaults follow from them.
     fn config(self) -> Result<Config, SettingsError> {
         let bind = self.bind.map_or(BIND_DEFAULT, |bind| bind.0);
-        let access_key = self.access_key_file.as_deref().map(read_key).transpose()?;
+        let access_key = self.access_key_file.as_deref().map(|path| read_key("access key", path)).transpose()?;
+        let admin = self.admin_config()?;
         let plain = self.plain_policy(bind, access_key.is_some())?;
         let limits = Limits { access_key, ..self.limits(bind, plain) };
         let defaults = Config::for_limits(bind, limits);
@@ -321,8 +339,17 @@ impl Settings {
             ban_file: self.ban_file,
             state_file: self.state,
             drain_on_term: self.drain_on_term.map_or(defaults.drain_on_term, |switch| switch.0),
+            admin,
+            admin_token_file: self.admin_token_file,
             limits: defaults.limits,
         })
+    }
+
+    /// The HTTP face; its token is looked at only where there is one.
+    fn admin_config(&self) -> Result<Option<AdminConfig>, SettingsError> {
+        let Some(Bind(bind)) = self.admin else { return Ok(None) };
+        let token = self.admin_token_file.as_deref().map(|path| read_key("admin token", path)).transpose()?;
+        AdminConfig::new(bind, token).map(Some).ok_or(SettingsError::AdminOpen { bind })
     }
 
     /// Who may join by plain text: nobody, where that would be a way around the key.
@@ -380,10 +407,10 @@ fn or_largest(count: u32, largest: u32) -> u32 {
     if count == 0 { largest } else { count }
 }
 
-fn read_key(path: &Path) -> Result<AccessKey, SettingsError> {
-    let unreadable = |source| SettingsError::KeyUnreadable { path: path.to_owned(), source };
+fn read_key(what: &'static str, path: &Path) -> Result<AccessKey, SettingsError> {
+    let unreadable = |source| SettingsError::KeyUnreadable { what, path: path.to_owned(), source };
     let bytes = fs::read(path).map_err(unreadable)?;
-    AccessKey::from_file(&bytes).ok_or_else(|| SettingsError::KeyTooShort { path: path.to_owned() })
+    AccessKey::from_file(&bytes).ok_or_else(|| SettingsError::KeyTooShort { what, path: path.to_owned() })
 }
 
 impl From<&Config> for Settings {
@@ -415,6 +442,8 @@ impl From<&Config> for Settings {
             ban_file: config.ban_file.clone(),
             state: config.state_file.clone(),
             drain_on_term: Some(Switch(config.drain_on_term)),
+            admin: config.admin.as_ref().map(|admin| Bind(admin.bind())),
+            admin_token_file: config.admin_token_file.clone(),
             access_key_file: config.access_key_file.clone(),
             plain_without_key: Some(Switch(limits.access_key.is_some() && limits.plain != PlainPolicy::Off)),
             max_sessions: Some(Count(limits.sessions_max)),
@@ -530,6 +559,23 @@ mod tests {
         assert_eq!(with("plain = 'open'\nplain-without-key = true").unwrap().limits.plain, PlainPolicy::Open);
         fs::write(&path, "short\n").unwrap();
         assert!(with("").unwrap_err().to_string().contains("less than 16 bytes"));
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn the_admin_face_is_off_and_asks_others_for_a_token() {
+        assert_eq!(Settings::default().config().unwrap().admin, None);
+        let error = file("admin = '0.0.0.0:9464'").config().unwrap_err().to_string();
+        assert!(error.contains("--admin-token-file"), "{error}");
+        let path = std::env::temp_dir().join(format!("outcry-token-{}", std::process::id()));
+        fs::write(&path, "0123456789abcdef\n").unwrap();
+        let text = format!("admin = '0.0.0.0:9464'\nadmin-token-file = {path:?}");
+        let config = file(&text).config().unwrap();
+        assert_eq!(config.admin.as_ref().unwrap().token().unwrap().as_bytes(), b"0123456789abcdef");
+        assert_eq!(file(&print(&config).unwrap()).config().unwrap(), config);
+        fs::write(&path, "short\n").unwrap();
+        let error = file(&text).config().unwrap_err().to_string();
+        assert!(error.contains("admin token file") && error.contains("less than 16 bytes"), "{error}");
         fs::remove_file(&path).unwrap();
     }
 }

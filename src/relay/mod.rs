@@ -32,7 +32,7 @@ pub use bans::{Ban, BanTarget, Network, NotBannable};
 pub use event::{Command, Event, Outcome, Target};
 #[cfg(feature = "mutants")]
 pub use mutants::Mutant;
-pub use native::RoomView;
+pub use native::{RoomView, SlowView};
 
 use crate::Time;
 use crate::batch::{MemberIndex, Outbox, Path, Roster};
@@ -175,7 +175,10 @@ impl Relay {
                 self.peers.touch(index, path, now);
                 self.peers.peer_mut(index).echoes = 0;
             }
-            return self.hear_native(now, path, bytes, out);
+            self.counters.native.datagrams_in += 1;
+            let verdict = self.hear_native(now, path, bytes, out);
+            self.counters.native.relayed += u64::from(matches!(verdict, Verdict::Relayed));
+            return verdict;
         }
         if member.is_none() && self.native.sessions.find_address(path.remote).is_some() {
             return Verdict::Dropped(DropReason::TextFromNative);

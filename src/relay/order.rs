@@ -46,7 +46,6 @@ impl Links {
     }
 
     /// What comes behind `at`, which is in a list.
-    #[cfg(test)]
     pub(super) fn next(&self, at: u32) -> Option<u32> {
         let [_, behind] = self.links[at as usize];
         (behind != NONE).then_some(behind)

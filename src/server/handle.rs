@@ -3,13 +3,14 @@
 
 use super::report::Report;
 use crate::config::Config;
-use crate::relay::{Command, Outcome, RoomView};
+use crate::relay::{Command, Outcome, RoomView, SlowView};
 use mio::{Registry, Token, Waker};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::time::Duration;
 
 /// What an observer is told.
 #[derive(Clone, Debug)]
@@ -30,6 +31,7 @@ pub(super) enum Request {
     Command(Command, SyncSender<Outcome>),
     Report(SyncSender<Report>),
     Rooms(usize, SyncSender<RoomPage>),
+    Slow(SyncSender<Vec<SlowView>>),
     Reconfigure(Box<Config>, SyncSender<Outcome>),
 }
 
@@ -98,7 +100,22 @@ impl Handle {
 
     /// What was counted so far; `None` when the server has ended.
     pub fn report(&self) -> Option<Report> {
-        self.ask(Request::Report)
+        self.ask(Request::Report).map(Report::with_memory)
+    }
+
+    /// The same, if the loop answers within `wait`.
+    pub fn report_within(&self, wait: Duration) -> Option<Report> {
+        self.ask_within(wait, Request::Report).map(Report::with_memory)
+    }
+
+    /// [`rooms`](Self::rooms), if the loop answers within `wait`.
+    pub fn rooms_within(&self, wait: Duration, place: usize) -> Option<(Vec<RoomView>, Option<usize>)> {
+        self.ask_within(wait, |answer| Request::Rooms(place, answer))
+    }
+
+    /// The slowest of the native members, if the loop answers within `wait`.
+    pub fn slow_within(&self, wait: Duration) -> Option<Vec<SlowView>> {
+        self.ask_within(wait, Request::Slow)
     }
 
     /// Makes the server tell its members and end.
@@ -111,5 +128,13 @@ impl Handle {
         self.requests.send(request(answer)).ok()?;
         self.waker.wake().ok()?;
         answered.recv().ok()
+    }
+
+    /// Neither a full queue nor a loop that is stuck keeps whoever asks.
+    fn ask_within<A>(&self, wait: Duration, request: impl FnOnce(SyncSender<A>) -> Request) -> Option<A> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        self.requests.try_send(request(answer)).ok()?;
+        self.waker.wake().ok()?;
+        answered.recv_timeout(wait).ok()
     }
 }

@@ -211,9 +211,16 @@ impl Server {
 
     /// What was counted so far.
     pub fn report(&self) -> Report {
-        let members = self.relay.members();
+        self.books().with_memory()
+    }
+
+    /// The same without what a system call tells: whoever asks makes that one.
+    fn books(&self) -> Report {
         Report {
-            members,
+            uptime_ns: self.clock.now().nanos(),
+            members: self.relay.members(),
+            sessions: self.relay.sessions(),
+            rooms: self.relay.rooms(),
             counters: self.relay.counters().clone(),
             copies: self.tally,
             kernel_drops: self.socket.kernel_drops(),
@@ -222,7 +229,7 @@ impl Server {
             train_messages: self.histograms.train_messages.summary(),
             sojourn_ns: self.histograms.sojourn_ns.summary(),
             base_bytes: self.base_bytes,
-            resident_bytes: report::resident_bytes(),
+            resident_bytes: 0,
         }
     }
 
@@ -327,10 +334,11 @@ impl Server {
                     // Whoever asked may have gone; that is no concern of the loop.
                     _ = answer.try_send(outcome);
                 }
-                Request::Report(answer) => _ = answer.try_send(self.report()),
+                Request::Report(answer) => _ = answer.try_send(self.books()),
                 Request::Rooms(place, answer) => {
                     _ = answer.try_send(self.relay.room_views(place, config::ROOMS_PER_VIEW));
                 }
+                Request::Slow(answer) => _ = answer.try_send(self.relay.slow_members()),
                 Request::Reconfigure(config, answer) => _ = answer.try_send(self.reconfigure(*config)),
             }
         }

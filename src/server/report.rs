@@ -12,8 +12,14 @@ const MEMBERS_FOR_MEMORY: usize = 1000;
 /// people: one line, or with `{:#}` one fact a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Members now.
+    /// Nanoseconds since the server's start.
+    pub uptime_ns: u64,
+    /// Members now, plain and native.
     pub members: usize,
+    /// Native members now.
+    pub sessions: usize,
+    /// Rooms now.
+    pub rooms: usize,
     /// Datagrams in, joins and leaves.
     pub counters: Counters,
     /// Copies out.
@@ -45,6 +51,11 @@ impl Report {
     pub fn bytes_per_member(&self) -> Option<u64> {
         let beyond = self.resident_bytes.saturating_sub(self.base_bytes);
         (self.members >= MEMBERS_FOR_MEMORY).then(|| beyond / self.members as u64)
+    }
+
+    /// The same with the memory resident now: what the loop need not find out.
+    pub(super) fn with_memory(self) -> Self {
+        Self { resident_bytes: resident_bytes(), ..self }
     }
 
     fn drops(&self) -> Vec<(&'static str, u64)> {

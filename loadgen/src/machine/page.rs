@@ -105,6 +105,11 @@ impl Counters {
     }
 }
 
+/// The names of the counters that are known.
+pub fn known() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|family| family.name)
+}
+
 /// The growth of one cause, of all its counters.
 pub fn sum(growth: &[Growth], cause: Cause) -> u64 {
     growth.iter().filter(|one| one.cause == cause).map(|one| one.count).sum()

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 const RUN: u32 = 77;
 /// Only keeps a failure from hanging.
-const HANG: Duration = Duration::from_secs(60);
+const HANG: Duration = Duration::from_secs(120);
 
 /// Looks again and again until it is so; false when that takes for ever.
 pub(crate) fn until(look: impl Fn() -> bool) -> bool {
@@ -174,8 +174,30 @@ impl Crowd {
     pub(crate) fn settle(&self) {
         let wanted = self.sent.len() * self.logs.len();
         let all_told = until(|| self.told.load(Relaxed) >= wanted);
-        assert!(all_told, "{} of {wanted} copies came; {:?}", self.told.load(Relaxed), self.figures());
+        let lagging: Vec<_> = self.lagging();
+        assert!(
+            all_told,
+            "{} of {wanted} copies came; {:?}; lagging {lagging:?}",
+            self.told.load(Relaxed),
+            self.figures()
+        );
         assert!(until(|| self.figures().open == 0), "every sender learns what became of its messages");
+    }
+
+    /// Who was not told of everything: member, messages, the newest number, sessions, gaps.
+    fn lagging(&self) -> Vec<(usize, usize, u64, usize, usize)> {
+        let of = |(member, log): (usize, &Mutex<Log>)| {
+            let log = log.lock().unwrap();
+            let newest = log.told.last().map_or(0, |seq| seq.0);
+            (log.heard.len() < self.sent.len()).then_some((
+                member,
+                log.heard.len(),
+                newest,
+                log.sessions,
+                log.gaps.len(),
+            ))
+        };
+        self.logs.iter().enumerate().filter_map(of).collect()
     }
 
     pub(crate) fn figures(&self) -> NativeFigures {

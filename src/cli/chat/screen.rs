@@ -120,9 +120,10 @@ fn chat(mut screen: Screen, link: &Link, model: &mut Model, theme: Theme) -> io:
     loop {
         screen.terminal.draw(|frame| draw(frame, model, &zone, theme))?;
         model.look();
+        let Ok(first) = link.inputs.recv() else { return Ok(Ending::Done) };
+        // As it is now: it may have changed since it was drawn.
         let size = screen.terminal.size()?;
         let area = Rect::new(0, 0, size.width, size.height);
-        let Ok(first) = link.inputs.recv() else { return Ok(Ending::Done) };
         let others = link.inputs.try_iter().take(INPUTS_PER_DRAW);
         for input in std::iter::once(first).chain(others) {
             if let Some(ending) = take(input, model, &link.voice, area, &zone) {
@@ -236,7 +237,8 @@ mod tests {
         let modes = "stty -a | tr ' ' '\\n' | grep -x -e '-*icanon' -e '-*echo'";
         let command =
             format!("{INSIDE}=1 RUST_BACKTRACE=0 '{}' --exact {test} --nocapture; {modes}; sleep 600", this.display());
-        if tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "160", "-y", "50", &command]).is_err() {
+        let started = tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "160", "-y", "50", &command]);
+        if !started.is_ok_and(|output| output.status.success()) {
             println!("SKIPPED a panic on the screen: no tmux here");
             return;
         }
@@ -246,7 +248,9 @@ mod tests {
         });
         let shown = looks.find(|screen| screen.contains("icanon\necho\n"));
         let is_on_other_screen = tmux(&["display-message", "-p", "#{alternate_on}"]).unwrap().stdout;
+        let path = tmux(&["display-message", "-p", "#{socket_path}"]).unwrap().stdout;
         let _ = tmux(&["kill-server"]);
+        let _ = std::fs::remove_file(String::from_utf8(path).unwrap().trim());
         let shown = shown.expect("the shell goes on");
         assert!(shown.contains("as the test wants") && !shown.contains("-icanon"), "{shown}");
         assert_eq!(is_on_other_screen, b"0\n");

@@ -64,7 +64,7 @@ fn the_echo_is_the_acknowledgement() {
     assert_eq!(outcomes(&mut peer), [delivered(2, Some(Seq(9)))]);
     peer.forget();
     peer.run(5000);
-    assert_eq!(numbers(&mut peer), [0_u32; 0]);
+    assert_eq!(numbers(&mut peer), [0; 0]);
 }
 
 #[test]
@@ -109,12 +109,12 @@ fn a_missing_number_is_sent_again_once_a_round_trip_with_all_that_follows() {
     assert_eq!(numbers(&mut peer), [3, 4]);
     peer.run_to(55);
     peer.say(&[ack(2, 2, true)]);
-    assert_eq!(numbers(&mut peer), [0_u32; 0], "within a round trip");
+    assert_eq!(numbers(&mut peer), [0; 0], "within a round trip");
     peer.run_to(56);
     peer.say(&[ack(2, 2, false)]);
-    assert_eq!(numbers(&mut peer), [0_u32; 0], "nothing is missing");
+    assert_eq!(numbers(&mut peer), [0; 0], "nothing is missing");
     peer.say(&[ack(1, 1, true)]);
-    assert_eq!(numbers(&mut peer), [0_u32; 0], "of an earlier time");
+    assert_eq!(numbers(&mut peer), [0; 0], "of an earlier time");
     peer.say(&[ack(2, 2, true)]);
     assert_eq!(numbers(&mut peer), [3, 4]);
 }
@@ -150,7 +150,7 @@ fn slow_stops_the_room_and_then_sets_its_pace() {
     };
     peer.say(&[slow(2), ack(1, 1, false)]);
     peer.run_to(499);
-    assert_eq!(numbers(&mut peer), [0_u32; 0]);
+    assert_eq!(numbers(&mut peer), [0; 0]);
     peer.run_to(510);
     assert_eq!(numbers(&mut peer), [2]);
     peer.say(&[ack(2, 2, false)]);

@@ -21,7 +21,7 @@ mod session;
 mod views;
 
 pub(super) use leave::Ending;
-pub use views::RoomView;
+pub use views::{RoomView, SlowView};
 
 use super::bucket::{Bucket, Rate};
 use super::cookie::Cookies;
