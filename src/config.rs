@@ -115,6 +115,19 @@ pub const LOG_LINES_BURST: u32 = 200;
 /// Log lines that wait to be written: about 200 bytes each.
 pub const LOG_LINES_WAITING_MAX: usize = 1024;
 
+/// Clients of the control socket at one time: a buffer of [`CONTROL_BUFFER_BYTES`] each.
+pub const CONTROL_CLIENTS_MAX: usize = 16;
+/// Longest request on the control socket, in bytes.
+pub const CONTROL_ASK_BYTES_MAX: usize = 4096;
+/// Bytes of an answer that wait for a slow client; the rest is made as it reads.
+pub const CONTROL_BUFFER_BYTES: usize = 64 << 10;
+/// How long a client of the control socket may be silent, or read nothing, in ms.
+pub const CONTROL_IDLE_MS: u64 = 30_000;
+/// How often the members are written to the file of `--state`, if they have changed, in ms.
+pub const STATE_EVERY_MS: u64 = 3_000;
+/// How often if they have not: a file that is too old is not read, in ms.
+pub const STATE_REFRESH_MS: u64 = 60_000;
+
 // ---- the native protocol's limits --------------------------------------------
 
 /// Silence after which a session ends, in seconds.
@@ -563,6 +576,39 @@ fn is_loopback(addr: SocketAddr) -> bool {
     addr.ip().to_canonical().is_loopback()
 }
 
+/// Where the operator's socket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ControlAt {
+    /// In the runtime directory, if there is one and nobody else is there.
+    Auto,
+    /// Nowhere.
+    None,
+    /// There, or the relay does not start.
+    Path(PathBuf),
+}
+
+impl FromStr for ControlAt {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "auto" => Self::Auto,
+            "none" => Self::None,
+            path => Self::Path(PathBuf::from(path)),
+        })
+    }
+}
+
+impl fmt::Display for ControlAt {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => out.write_str("auto"),
+            Self::None => out.write_str("none"),
+            Self::Path(path) => path.display().fmt(out),
+        }
+    }
+}
+
 /// Everything a relay is started with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -582,6 +628,14 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Where [`Limits::access_key`] was read.
     pub access_key_file: Option<PathBuf>,
+    /// Where the operator's socket is.
+    pub control: ControlAt,
+    /// Where bans are kept.
+    pub ban_file: Option<PathBuf>,
+    /// Where plain members are kept over a restart.
+    pub state_file: Option<PathBuf>,
+    /// Whether SIGTERM drains the relay first.
+    pub drain_on_term: bool,
     /// The HTTP face, if there is one.
     pub admin: Option<AdminConfig>,
     /// Where its token was read.
@@ -632,9 +686,31 @@ impl Config {
             log: LogLevel::Info,
             log_format: LogFormat::Human,
             access_key_file: None,
+            control: ControlAt::Auto,
+            ban_file: None,
+            state_file: None,
+            drain_on_term: false,
             admin: None,
             admin_token_file: None,
             limits,
+        }
+    }
+}
+
+impl Config {
+    /// This configuration, and of `wanted` what can change while a relay runs.
+    pub fn changed_to(&self, wanted: &Self) -> Self {
+        Self {
+            bind: self.bind,
+            io: self.io,
+            rcvbuf_bytes: self.rcvbuf_bytes,
+            sndbuf_bytes: self.sndbuf_bytes,
+            log_format: self.log_format,
+            control: self.control.clone(),
+            admin: self.admin.clone(),
+            admin_token_file: self.admin_token_file.clone(),
+            limits: self.limits.changed_to(&wanted.limits),
+            ..wanted.clone()
         }
     }
 }

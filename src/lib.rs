@@ -44,10 +44,11 @@
 //! | `client` | `time` `wire` | `argon2` `blake3` `chacha20poly1305` `thiserror` `unicode_normalization` | reads a clock, opens a socket, draws a random number, starts a thread, logs a packet |
 //! | `net` | `time` `batch` | `libc` `mio` `socket2` `thiserror` | knows what a datagram means |
 //! | `server` | `time` `batch` `config` `directory` `metrics` `net` `relay` | `getrandom` `mio` `thiserror` `tracing` | decides about members, looks into a datagram |
+//! | `control` | `config` `directory` `metrics` `relay` `server` | `blake3` `mio` `serde` `serde_json` `thiserror` `tracing` | touches the network, a flag or a setting |
 //! | `admin` | `batch` `config` `directory` `metrics` `relay` `server` | `axum` `constant_time_eq` `getrandom` `hyper` `hyper_util` `prometheus_client` `serde` `serde_json` `thiserror` `tokio` `tracing` | changes anything, keeps the loop waiting |
 //! | `blocking` | `time` `client` | `getrandom` `thiserror` | knows what a datagram means, starts a thread |
 //! | `doctor` | `config` `net` | | changes anything on the machine |
-//! | `cli` | `admin` `blocking` `client` `config` `directory` `doctor` `relay` `server` `wire` | `clap` `clap_complete` `clap_mangen` `crossterm` `jiff` `ratatui` `serde` `serde_json` `signal_hook` `thiserror` `toml` `tracing` `tracing_subscriber` `unicode_segmentation` `unicode_width` | does what a library user could want |
+//! | `cli` | `admin` `blocking` `client` `config` `control` `directory` `doctor` `relay` `server` `wire` | `clap` `clap_complete` `clap_mangen` `crossterm` `jiff` `ratatui` `serde` `serde_json` `signal_hook` `thiserror` `toml` `tracing` `tracing_subscriber` `unicode_segmentation` `unicode_width` | does what a library user could want |
 //! | `main` | `cli` | | does anything |
 //!
 //! All may use `std`; `relay` and everything above it in the table do without
@@ -85,6 +86,7 @@
 //!   threads; [`blocking::Connection`] in fifteen lines.
 //! * [`metrics`], [`directory`]: what was counted, and who is here, for people.
 //! * [`doctor`]: whether this machine lets the relay do its best; facts, then judgements.
+//! * [`control`]: the operator's thread, its socket and its files.
 //! * `cli/`, in the binary: one file a subcommand, `settings.rs` for all flags of
 //!   `serve`. `cli/chat` is a folder: one model for the screen and the pipe.
 //!
@@ -125,6 +127,8 @@ pub mod batch;
 pub mod blocking;
 pub mod client;
 pub mod config;
+#[cfg(unix)]
+pub mod control;
 pub mod directory;
 #[cfg(target_os = "linux")]
 pub mod doctor;

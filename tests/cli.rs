@@ -72,6 +72,7 @@ fn a_wrong_flag_is_refused_with_what_would_be_right() {
         ("--log", "all", "off, error, warn, info, debug, trace"),
         ("--log-format", "xml", "human, json"),
         ("--console=maybe", "", "on or off"),
+        ("--drain-on-term=maybe", "", "on or off"),
     ];
     for (flag, given, hint) in cases {
         let args = if flag.contains('=') { vec!["serve", flag] } else { vec!["serve", flag, given] };

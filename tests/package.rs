@@ -111,12 +111,17 @@ fn pages_and_completions_tell_of_every_subcommand() {
     for what in ["man", "completions", "config"] {
         succeeds(env!("CARGO_BIN_EXE_outcry"), &["generate", what, text(&scratch.0)]);
     }
-    for page in ["outcry.1", "outcry-serve.1", "outcry-chat.1", "outcry-doctor.1"] {
+    for page in
+        ["outcry.1", "outcry-serve.1", "outcry-chat.1", "outcry-ctl.1", "outcry-ctl-ban-add.1", "outcry-doctor.1"]
+    {
         assert!(fs::read_to_string(scratch.file(page)).unwrap().contains(".SH NAME"), "{page}");
     }
     for completions in ["outcry.bash", "_outcry", "outcry.fish"] {
         let text = fs::read_to_string(scratch.file(completions)).unwrap();
-        assert!(["serve", "chat", "doctor", "max-peers"].iter().all(|word| text.contains(word)), "{completions}");
+        assert!(
+            ["serve", "chat", "ctl", "lockdown", "doctor", "max-peers"].iter().all(|word| text.contains(word)),
+            "{completions}"
+        );
         assert!(!text.contains("generate"), "{completions}: what is hidden is not offered");
     }
     succeeds("bash", &["-n", text(&scratch.file("outcry.bash"))]);
@@ -124,7 +129,13 @@ fn pages_and_completions_tell_of_every_subcommand() {
     let serve = ["serve", "--print-config", "--config", text(&config)];
     let with = output(env!("CARGO_BIN_EXE_outcry"), &serve).unwrap();
     let without = output(env!("CARGO_BIN_EXE_outcry"), &serve[..2]).unwrap();
-    assert_eq!(String::from_utf8(with.stdout), String::from_utf8(without.stdout), "the default file sets nothing");
+    let files = ["ban-file = ", "state = "];
+    let lines =
+        |output: Output| String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect::<Vec<_>>();
+    let (with, without) = (lines(with), lines(without));
+    let set: Vec<_> = with.iter().filter(|line| !line.starts_with('#') && !without.contains(line)).collect();
+    let is_file = set.iter().zip(files).all(|(line, file)| line.starts_with(file) && line.contains("/var/lib/outcry/"));
+    assert!(set.len() == files.len() && is_file, "the default file sets where the service may write: {set:?}");
 }
 
 // ---- the package -------------------------------------------------------------------
@@ -231,6 +242,8 @@ fn two_people_chat_through_the_package() {
     hears(&alice, "bob : 你好");
     alice.send_to(b"alice : EXIT", relay.addr).unwrap();
     hears(&bob, "alice left");
+    // Whoever stays holds up the end: the unit drains.
+    bob.send_to(b"bob : EXIT", relay.addr).unwrap();
     let status = fs::read_to_string(format!("/proc/{}/status", relay.process.id())).unwrap();
     let row = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
     assert_eq!(row("CapEff:"), "0000000000000000");

@@ -63,7 +63,7 @@ fn a_muted_members_lines_are_dropped_and_explained_once_a_second() {
     let mut bench = room(&["alice", "bob"]);
     assert_eq!(bench.command(Command::Mute(named("bob"))).0, Outcome::Muted(peer(2)));
     let why = to(2, "[relay] not sent: you are muted");
-    assert_eq!(dropped(&mut bench, peer(2), "bob : hi", DropReason::Muted), [why.clone()]);
+    assert_eq!(dropped(&mut bench, peer(2), "bob : hi", DropReason::Muted), std::slice::from_ref(&why));
     assert_eq!(dropped(&mut bench, peer(2), "bob : hi", DropReason::Muted), []);
     bench.wait(SECOND);
     assert_eq!(dropped(&mut bench, peer(2), "bob : hi", DropReason::Muted), [why]);

@@ -7,7 +7,6 @@ use outcry::directory::{Directory, Member};
 use outcry::relay::{Command, Outcome, Target};
 use outcry::server::{Handle, Notice};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
@@ -73,10 +72,12 @@ impl Typed {
         match (word, rest) {
             ("", "") => Self::Nothing,
             ("/to", rest) => match split_target(rest) {
-                Some((to, text)) => Self::Command(Command::To(target(to), text.to_owned())),
+                Some((to, text)) => Self::Command(Command::To(Target::parse(to), text.to_owned())),
                 None => Self::Unknown,
             },
-            ("/kick", name) if !name.is_empty() => Self::Command(Command::Kick(target(name.trim().trim_matches('"')))),
+            ("/kick", name) if !name.is_empty() => {
+                Self::Command(Command::Kick(Target::parse(name.trim().trim_matches('"'))))
+            }
             ("/peers", "") => Self::Peers,
             ("/stats", "") => Self::Stats,
             ("/quit", "") => Self::Command(Command::Shutdown),
@@ -94,17 +95,6 @@ fn split_target(text: &str) -> Option<(&str, &str)> {
     match text.strip_prefix('"') {
         Some(quoted) => quoted.split_once("\" "),
         None => text.split_once(' '),
-    }
-}
-
-fn target(text: &str) -> Target {
-    match text.parse::<SocketAddr>() {
-        // Members are known by their canonical address; only v4-mapped ones change by it.
-        Ok(addr) if addr.ip().to_canonical().is_ipv4() => {
-            Target::Address(SocketAddr::new(addr.ip().to_canonical(), addr.port()))
-        }
-        Ok(addr) => Target::Address(addr),
-        Err(_) => Target::Name(text.to_owned()),
     }
 }
 

@@ -15,13 +15,17 @@ use std::process::ExitCode;
 
 /// What a new configuration file begins with.
 const CONFIG_HEAD: &str = "\
-# outcry's configuration. As it stands nothing is set: the relay listens on
-# 127.0.0.1:9999, for this machine only, without limits.
+# outcry's configuration. As it stands the relay listens on 127.0.0.1:9999, for
+# this machine only, without limits, and keeps bans and members over a restart.
 #
 # The lines below show what holds for a relay that everyone can reach. Remove a
 # `#` to set one; `outcry serve --config FILE --print-config` shows the result.
 # Before the first start for everyone: `outcry doctor --config FILE`.
 ";
+
+/// What a package sets: where the service may write.
+const BAN_FILE: &str = "/var/lib/outcry/bans";
+const STATE_FILE: &str = "/var/lib/outcry/members";
 
 /// Write the files of a package
 #[derive(Args, Debug)]
@@ -90,13 +94,20 @@ fn completions(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Every key with its help text, none of them set.
+/// Every key with its help text, none of them set but the files that a package has a place for.
 fn config() -> io::Result<String> {
     let everyone = SocketAddr::from((Ipv6Addr::UNSPECIFIED, outcry::config::BIND_DEFAULT.port()));
-    let keys = settings::print(&Config::for_bind(everyone)).map_err(io::Error::other)?;
-    let unset =
-        keys.lines().map(|line| if line.starts_with('#') { format!("\n{line}\n") } else { format!("#{line}\n") });
-    Ok(CONFIG_HEAD.to_owned() + &unset.collect::<String>())
+    let files = [BAN_FILE, STATE_FILE].map(|path| Some(PathBuf::from(path)));
+    let [ban_file, state_file] = files;
+    let config = Config { ban_file, state_file, ..Config::for_bind(everyone) };
+    let keys = settings::print(&config).map_err(io::Error::other)?;
+    let is_set = |line: &str| [BAN_FILE, STATE_FILE].iter().any(|path| line.ends_with(&format!(" = \"{path}\"")));
+    let line = |line: &str| match line {
+        help if help.starts_with('#') => format!("\n{help}\n"),
+        set if is_set(set) => format!("{set}\n"),
+        unset => format!("#{unset}\n"),
+    };
+    Ok(CONFIG_HEAD.to_owned() + &keys.lines().map(line).collect::<String>())
 }
 
 #[cfg(test)]
@@ -104,10 +115,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_configuration_shows_every_key_and_sets_none() {
+    fn a_new_configuration_shows_every_key_and_sets_its_files_only() {
         let text = config().unwrap();
-        assert!(text.parse::<toml::Table>().unwrap().is_empty(), "{text}");
         let keys = |text: &str| text.parse::<toml::Table>().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&text), ["ban-file", "state"], "{text}");
         let set = text.lines().filter_map(|line| line.strip_prefix('#')).filter(|line| line.contains(" = "));
         let set: String = set.map(|line| format!("{line}\n")).collect();
         let all = settings::print(&Config::default()).unwrap();

@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, fmt, reload};
 
 /// The target of the line that tells what was suppressed, which is not.
 const LIMIT: &str = "limit";
@@ -28,6 +28,18 @@ pub(super) struct Log {
     lines: SyncSender<Message>,
     ended: Receiver<()>,
     lost: Arc<Lost>,
+    level: LevelHandle,
+}
+
+/// Sets what is logged, from any thread.
+#[derive(Clone)]
+pub(super) struct LevelHandle(reload::Handle<LevelFilter, Registry>);
+
+impl LevelHandle {
+    pub(super) fn set(&self, level: LogLevel) {
+        // It fails only when there is no log any more.
+        let _ = self.0.reload(level_filter(level));
+    }
 }
 
 enum Message {
@@ -55,13 +67,19 @@ impl Log {
             LogFormat::Json => shown.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
         };
         let limit = Limit { start: now(), gates: Mutex::default(), lost: Arc::clone(&lost) };
-        tracing_subscriber::registry().with(shown).with(limit).with(level_filter(level)).init();
+        let (filter, handle) = reload::Layer::new(level_filter(level));
+        tracing_subscriber::registry().with(filter).with(shown).with(limit).init();
         let counts = Arc::clone(&lost);
         std::thread::spawn(move || {
             write(&waiting, &counts, io::stderr());
             let _ = ending.send(());
         });
-        Self { lines, ended, lost }
+        Self { lines, ended, lost, level: LevelHandle(handle) }
+    }
+
+    /// How its level is set.
+    pub(super) fn level(&self) -> LevelHandle {
+        self.level.clone()
     }
 
     /// Writes what waits, if somebody takes it.

@@ -10,11 +10,18 @@ mod admin;
 mod admin;
 mod chat;
 mod console;
+#[cfg(unix)]
+mod ctl;
 #[cfg(target_os = "linux")]
 mod doctor;
 mod generate;
 mod lines;
 mod log;
+#[cfg(unix)]
+mod operate;
+#[cfg(not(unix))]
+#[path = "operate_none.rs"]
+mod operate;
 mod sanitize;
 mod serve;
 #[cfg(target_os = "linux")]
@@ -40,9 +47,11 @@ Examples:
   outcry serve --bind '[::]:9999'        a relay for everyone, v4 and v6
   outcry chat --name alice 127.0.0.1:9999
   tail -f log | outcry chat --name log 127.0.0.1:9999
+  outcry ctl peers                       who is here, asked of a running relay
   outcry doctor                          will this machine let it do its best?
 
-Exit codes: 0 done, 1 failed, 2 a wrong flag or configuration, 3 refused by the relay (doctor has its own).";
+Exit codes: 0 done, 1 failed, 2 a wrong flag or configuration, 3 refused by the relay (doctor and ctl have
+their own).";
 
 /// A UDP chat relay: what one member says, every other member reads
 #[derive(Debug, Parser)]
@@ -56,6 +65,8 @@ struct Cli {
 enum Command {
     Serve(Box<serve::ServeArgs>),
     Chat(chat::ChatArgs),
+    #[cfg(unix)]
+    Ctl(ctl::CtlArgs),
     #[cfg(target_os = "linux")]
     Doctor(doctor::DoctorArgs),
     #[command(hide = true)]
@@ -67,6 +78,8 @@ pub(crate) fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => serve::run(*args),
         Command::Chat(args) => chat::run(&args),
+        #[cfg(unix)]
+        Command::Ctl(args) => ctl::run(args),
         #[cfg(target_os = "linux")]
         Command::Doctor(args) => doctor::run(&args),
         Command::Generate(args) => generate::run(&args),

@@ -1,7 +1,8 @@
 //! Owns `outcry serve`: flags and file become a configuration, the log goes
 //! to stderr, the relay runs. Never touches a socket.
 
-use super::log::Log;
+use super::log::{LevelHandle, Log};
+use super::operate::{self, Operating, Prepared, Sources};
 use super::service::Manager;
 use super::settings::{self, Settings};
 use super::{EXIT_USAGE, admin, console, print_line, report, signals, write_out};
@@ -51,11 +52,15 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
         Err(error) => return refuse(error),
     };
     let handed_over = socket.as_ref().and_then(|socket| socket.local_addr().ok());
-    let config = match settings::resolve(args.settings, args.config.as_deref(), handed_over) {
+    let sources = Sources { flags: args.settings, file: args.config, handed_over };
+    let config = match sources.resolve() {
         Ok(config) => config,
         Err(error) => return refuse(error),
     };
-    let done = if args.print_config { print(&config) } else { serve(&config, socket) };
+    if args.print_config { end(print(&config)) } else { serve(config, sources, socket) }
+}
+
+fn end<E: Display>(done: Result<(), E>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -86,30 +91,43 @@ fn print(config: &Config) -> io::Result<()> {
     write_out(&settings::print(config).map_err(io::Error::other)?)
 }
 
-fn serve(config: &Config, socket: Option<UdpSocket>) -> io::Result<()> {
+fn serve(config: Config, sources: Sources, socket: Option<UdpSocket>) -> ExitCode {
     let log = Log::start(config.log, config.log_format);
-    let done = run_relay(config, socket);
+    let ended = match operate::prepare(&config) {
+        Ok(prepared) => end(run_relay(config, sources, socket, prepared, log.level())),
+        Err(error) if error.is_configuration() => refuse(error),
+        Err(error) => end(Err(error)),
+    };
     log.end();
-    done
+    ended
 }
 
-/// Runs the relay until a signal or the console ends it.
-fn run_relay(config: &Config, socket: Option<UdpSocket>) -> io::Result<()> {
-    let face = admin::open(config)?;
-    let mut server = start(config, socket).map_err(io::Error::other)?;
+/// Runs the relay until a signal, the console or the operator ends it.
+fn run_relay(
+    config: Config,
+    sources: Sources,
+    socket: Option<UdpSocket>,
+    prepared: Prepared,
+    log: LevelHandle,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let face = admin::open(&config)?;
+    let mut server = start(&config, socket)?;
+    operate::restore(&mut server, &prepared, &config);
     for warning in server.warnings() {
         tracing::warn!("{warning}");
     }
     let manager = Manager::from_env();
+    let (limits, around) = (config.limits.clone(), (log, manager.clone()));
+    let operating = Operating::start(prepared, &server, (sources, config), around)?;
     let _admin = admin::serve(face, &server)?;
     // Before it is told that it listens: whoever reads that may stop it.
-    signals::watch(server.handle(), manager.clone());
+    signals::watch(server.handle(), manager.clone(), &operating);
     print_line(format_args!("listening on {}", server.local_addr()));
-    tracing::info!(plain = %config.limits.plain, peers_max = config.limits.peers_max, "started");
+    tracing::info!(plain = %limits.plain, peers_max = limits.peers_max, "started");
     let (observer, notices) = mpsc::sync_channel(NOTICES_MAX);
     server.observe(observer);
     let printer = console::print_notices(notices);
-    if config.limits.console {
+    if limits.console {
         console::read_commands(server.handle(), server.directory());
     }
     if let Some(every) = manager.alive_every() {
@@ -117,7 +135,9 @@ fn run_relay(config: &Config, socket: Option<UdpSocket>) -> io::Result<()> {
         server.beat_every(every, move || manager.alive());
     }
     manager.ready();
-    let report = server.run().map_err(io::Error::other)?;
+    let ended = server.run();
+    operating.end();
+    let report = ended?;
     // The server is gone, and with it the observer: the printer has an end.
     let _ = printer.join();
     print_line(format_args!("{report:#}"));

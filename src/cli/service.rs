@@ -31,6 +31,11 @@ impl Manager {
         self.say("READY=1");
     }
 
+    /// What people are shown about it.
+    pub(super) fn status(&self, text: &str) {
+        self.say(&format!("STATUS={text}"));
+    }
+
     /// The relay is about to end.
     pub(super) fn stopping(&self) {
         self.say("STOPPING=1");

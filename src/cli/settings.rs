@@ -5,10 +5,10 @@
 use super::values::{Bind, Count, Size, Span, Switch, text};
 use clap::{Args, CommandFactory};
 use outcry::config::{
-    AccessKey, AdminConfig, BIND_DEFAULT, BUFFER_BYTES_LARGEST, BUFFER_BYTES_SMALLEST, Config, IDLE_MS_SMALLEST, Io,
-    Lang, Limits, LogFormat, LogLevel, PEERS_MAX_LARGEST, PlainPolicy, RATE_PER_S_LARGEST, RING_BYTES_MAX_DEFAULT,
-    RING_BYTES_SMALLEST, RING_MESSAGES_SMALLEST, ROOMS_MAX_LARGEST, ROOMS_PER_SESSION_MAX, SESSIONS_MAX_LARGEST,
-    STATS_EVERY_MS_SMALLEST, TIME_MS_LARGEST,
+    AccessKey, AdminConfig, BIND_DEFAULT, BUFFER_BYTES_LARGEST, BUFFER_BYTES_SMALLEST, Config, ControlAt,
+    IDLE_MS_SMALLEST, Io, Lang, Limits, LogFormat, LogLevel, PEERS_MAX_LARGEST, PlainPolicy, RATE_PER_S_LARGEST,
+    RING_BYTES_MAX_DEFAULT, RING_BYTES_SMALLEST, RING_MESSAGES_SMALLEST, ROOMS_MAX_LARGEST, ROOMS_PER_SESSION_MAX,
+    SESSIONS_MAX_LARGEST, STATS_EVERY_MS_SMALLEST, TIME_MS_LARGEST,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -194,6 +194,27 @@ pub(super) struct Settings {
     #[serde(with = "text")]
     pub(super) console: Option<Switch>,
 
+    /// The operator's socket, for outcry ctl: in the runtime directory, nowhere, or there
+    /// [default: auto]
+    #[arg(long, value_name = "auto|none|PATH", help_heading = "Operating")]
+    #[serde(with = "text")]
+    pub(super) control: Option<ControlAt>,
+
+    /// File that keeps bans over a restart [default: none]
+    #[arg(long, value_name = "FILE", help_heading = "Operating")]
+    pub(super) ban_file: Option<PathBuf>,
+
+    /// File that keeps plain members over a restart or a crash [default: none]
+    #[arg(long, value_name = "FILE", help_heading = "Operating")]
+    pub(super) state: Option<PathBuf>,
+
+    /// On SIGTERM let nobody new in, tell the members, and end when they have left or after 30s
+    /// [default: off]
+    #[arg(long, value_name = "on|off", num_args = 0..=1, require_equals = true, default_missing_value = "on")]
+    #[arg(help_heading = "Operating")]
+    #[serde(with = "text")]
+    pub(super) drain_on_term: Option<Switch>,
+
     /// Metrics, a JSON view and a page for people over HTTP, at this address [default: none]
     #[arg(long, value_name = "IP:PORT", help_heading = "Admin")]
     #[serde(with = "text")]
@@ -274,6 +295,10 @@ impl Settings {
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
             console: self.console.or(other.console),
+            control: self.control.or(other.control),
+            ban_file: self.ban_file.or(other.ban_file),
+            state: self.state.or(other.state),
+            drain_on_term: self.drain_on_term.or(other.drain_on_term),
             admin: self.admin.or(other.admin),
             admin_token_file: self.admin_token_file.or(other.admin_token_file),
             access_key_file: self.access_key_file.or(other.access_key_file),
@@ -310,6 +335,10 @@ impl Settings {
             log: self.log.unwrap_or(defaults.log),
             log_format: self.log_format.unwrap_or(defaults.log_format),
             access_key_file: self.access_key_file,
+            control: self.control.unwrap_or(defaults.control),
+            ban_file: self.ban_file,
+            state_file: self.state,
+            drain_on_term: self.drain_on_term.map_or(defaults.drain_on_term, |switch| switch.0),
             admin,
             admin_token_file: self.admin_token_file,
             limits: defaults.limits,
@@ -409,6 +438,10 @@ impl From<&Config> for Settings {
             log: Some(config.log),
             log_format: Some(config.log_format),
             console: Some(Switch(limits.console)),
+            control: Some(config.control.clone()),
+            ban_file: config.ban_file.clone(),
+            state: config.state_file.clone(),
+            drain_on_term: Some(Switch(config.drain_on_term)),
             admin: config.admin.as_ref().map(|admin| Bind(admin.bind())),
             admin_token_file: config.admin_token_file.clone(),
             access_key_file: config.access_key_file.clone(),
@@ -426,6 +459,22 @@ impl From<&Config> for Settings {
             history_bytes_total: Some(Size(limits.rings_bytes_max)),
         }
     }
+}
+
+/// Keys that differ between two configurations.
+pub(super) fn differences(one: &Config, other: &Config) -> Result<Vec<String>, toml::ser::Error> {
+    let [former, later] = [one, other].map(|config| toml::Table::try_from(Settings::from(config)));
+    let (former, later) = (former?, later?);
+    let mut keys: Vec<_> =
+        former.keys().chain(later.keys()).filter(|key| former.get(*key) != later.get(*key)).collect();
+    let key_file = "access-key-file".to_owned();
+    if one.limits.access_key != other.limits.access_key {
+        // The same file can hold another key.
+        keys.push(&key_file);
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    Ok(keys.into_iter().cloned().collect())
 }
 
 /// `config` as a file that `--config` takes, each key under its help text.

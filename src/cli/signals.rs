@@ -1,6 +1,8 @@
-//! Owns what a signal does to a running relay: the first one makes it tell its
-//! members and end, a second one ends the process at once.
+//! Owns what a signal does to a running relay: SIGHUP reloads, SIGINT and
+//! SIGTERM make it tell its members and end, where it is set so after a drain;
+//! a second one of those ends the process at once.
 
+use super::operate::Operating;
 use super::service::Manager;
 use outcry::server::Handle;
 
@@ -8,10 +10,10 @@ use outcry::server::Handle;
 #[cfg(unix)]
 const EXIT_SIGNAL: i32 = 130;
 
-/// Watches for SIGINT and SIGTERM, of which the service manager hears, too, from a thread of its own.
+/// Watches for them, of the end of which the service manager hears, too, from a thread of its own.
 #[cfg(unix)]
-pub(super) fn watch(relay: Handle, manager: Manager) {
-    use signal_hook::consts::{SIGINT, SIGTERM};
+pub(super) fn watch(relay: Handle, manager: Manager, operating: &Operating) {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
 
@@ -24,12 +26,17 @@ pub(super) fn watch(relay: Handle, manager: Manager) {
             tracing::warn!(%error, "a second signal will not end the relay at once");
         }
     }
-    match signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) {
+    let (orders, drains) = (operating.orders(), operating.drains_on_term());
+    match signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM]) {
         Ok(mut signals) => {
             std::thread::spawn(move || {
-                signals.forever().take(1).for_each(|_| {
-                    manager.stopping();
-                    relay.shut_down();
+                signals.forever().for_each(|signal| match signal {
+                    SIGHUP => orders.reload(),
+                    SIGTERM if drains.is_on() && relay.is_ready() => orders.drain(),
+                    _ => {
+                        manager.stopping();
+                        relay.shut_down();
+                    }
                 });
             });
         }
@@ -39,4 +46,4 @@ pub(super) fn watch(relay: Handle, manager: Manager) {
 
 /// There is nothing to watch: the system ends the process.
 #[cfg(not(unix))]
-pub(super) fn watch(_relay: Handle, _manager: Manager) {}
+pub(super) fn watch(_relay: Handle, _manager: Manager, _operating: &Operating) {}

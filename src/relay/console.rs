@@ -42,7 +42,8 @@ impl Relay {
     /// Does what the operator wants.
     pub fn handle_command(&mut self, now: Time, command: Command, out: &mut Outbox) -> Outcome {
         match command {
-            Command::Say(line) if !is_sendable(&line) => Outcome::BadLength,
+            Command::Say(line) | Command::Announce(line) if !is_sendable(&line) => Outcome::BadLength,
+            Command::Announce(line) => self.say_to_all(now, &line, out),
             Command::To(_, line) if !is_sendable(&line) => Outcome::BadLength,
             Command::Say(line) => match self.only_peer(now) {
                 Some(path) => send_raw(path, &line, out),

@@ -70,12 +70,28 @@ pub enum Target {
     Name(String),
 }
 
+impl Target {
+    /// `127.0.0.1:5000` or a name. Members are known by their canonical address.
+    pub fn parse(text: &str) -> Self {
+        match text.parse::<SocketAddr>() {
+            // Only v4-mapped ones change by it.
+            Ok(addr) if addr.ip().to_canonical().is_ipv4() => {
+                Self::Address(SocketAddr::new(addr.ip().to_canonical(), addr.port()))
+            }
+            Ok(addr) => Self::Address(addr),
+            Err(_) => Self::Name(text.to_owned()),
+        }
+    }
+}
+
 /// What the operator wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Sends a line: exactly as it is to the one peer if there is one, else
     /// to all as `[relay] ...`.
     Say(String),
+    /// Sends a line to all as `[relay] ...`.
+    Announce(String),
     /// Sends a line exactly as it is to one address heard from.
     To(Target, String),
     /// Removes a member and refuses its address for a minute.
