@@ -352,3 +352,12 @@ fn a_member_of_before_is_here_without_a_word() {
         assert!(!bench.relay.restore(bench.now, remote, name), "{remote} {name}");
     }
 }
+
+#[test]
+fn a_member_of_before_does_not_come_back_to_a_sessions_address() {
+    let mut bench = english();
+    let alice = Native::connected(&mut bench, 1, "alice");
+    assert!(!bench.relay.restore(bench.now, alice.at, "bob"));
+    bench.flush();
+    assert_eq!((bench.relay.members(), bench.relay.sessions()), (1, 1));
+}

@@ -263,7 +263,8 @@ impl Client {
 
     fn take_joined(&mut self, now: Time, req: Req, frame: &Frame<'_>) {
         let Frame::Joined { code, .. } = *frame else { return };
-        let Some(request) = self.requests.answered(now, req, &mut self.rtt) else {
+        let is_so = |ask: &Ask| matches!(ask, Ask::Join(_));
+        let Some(request) = self.requests.answered(now, req, is_so, &mut self.rtt) else {
             self.counts.unexpected += 1;
             return;
         };
@@ -296,7 +297,8 @@ impl Client {
     }
 
     fn take_result(&mut self, now: Time, req: Req, code: Code) {
-        let Some(request) = self.requests.answered(now, req, &mut self.rtt) else {
+        let is_so = |ask: &Ask| matches!(ask, Ask::Leave(..) | Ask::Nick(_));
+        let Some(request) = self.requests.answered(now, req, is_so, &mut self.rtt) else {
             self.counts.unexpected += 1;
             return;
         };
@@ -315,7 +317,8 @@ impl Client {
     // ---- lists -------------------------------------------------------------------------------
 
     fn take_members(&mut self, now: Time, members: &Members<'_>) {
-        let Some(request) = self.requests.answered(now, members.req, &mut self.rtt) else {
+        let is_so = |ask: &Ask| matches!(ask, Ask::Who { .. });
+        let Some(request) = self.requests.answered(now, members.req, is_so, &mut self.rtt) else {
             self.counts.unexpected += 1;
             return;
         };
@@ -339,7 +342,8 @@ impl Client {
     }
 
     fn take_rooms(&mut self, now: Time, rooms: &Rooms<'_>) {
-        let Some(request) = self.requests.answered(now, rooms.req, &mut self.rtt) else {
+        let is_so = |ask: &Ask| matches!(ask, Ask::List { .. });
+        let Some(request) = self.requests.answered(now, rooms.req, is_so, &mut self.rtt) else {
             self.counts.unexpected += 1;
             return;
         };

@@ -121,9 +121,15 @@ impl Requests {
         }
     }
 
-    /// The answer to a question has come; `None`: nobody asked, or it came before.
-    pub(super) fn answered(&mut self, now: Time, req: Req, rtt: &mut Rtt) -> Option<Request> {
-        let at = self.open.iter().position(|request| request.req == req)?;
+    /// An answer has come to a question that is so; `None`: nobody asked that, or it came before.
+    pub(super) fn answered(
+        &mut self,
+        now: Time,
+        req: Req,
+        is_so: impl Fn(&Ask) -> bool,
+        rtt: &mut Rtt,
+    ) -> Option<Request> {
+        let at = self.open.iter().position(|request| request.req == req && is_so(&request.ask))?;
         let request = self.open.remove(at);
         if request.sent == 1 {
             rtt.sample(now.since(request.sent_at));
@@ -183,8 +189,9 @@ mod tests {
             }
         }
         assert_eq!(times, [0, 1000, 3000, 7000]);
-        assert!(requests.answered(ms(9000), Req(1), &mut rtt).is_some());
-        assert!(requests.answered(ms(9000), Req(1), &mut rtt).is_none());
+        let mut answered = |is_so: fn(&Ask) -> bool| requests.answered(ms(9000), Req(1), is_so, &mut rtt).is_some();
+        let is_list = |ask: &Ask| matches!(ask, Ask::List { .. });
+        assert_eq!([answered(|_| false), answered(is_list), answered(is_list)], [false, true, false]);
         assert_eq!(rtt.timeout(0), Duration::from_secs(1), "no sample of what was sent more than once");
     }
 

@@ -33,4 +33,7 @@ pub use egress::Flushed;
 pub use inherit::{InheritError, inherited_socket};
 pub use socket::{Io, Received, Socket, SocketOptions};
 #[cfg(target_os = "linux")]
+#[doc(hidden)]
+pub use sys::linux::{Said, said};
+#[cfg(target_os = "linux")]
 pub use sys::prebuilt::Prebuilt;

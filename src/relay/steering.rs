@@ -211,6 +211,7 @@ impl Relay {
             && self.peers.len() < self.limits.peers_max as usize
             && admission::is_possible_peer(&path, self.own)
             && self.peers.find(remote).is_none()
+            && self.native.sessions.find_address(remote).is_none()
             && !self.is_banned(remote, name.as_str(), now);
         if !fits {
             return false;

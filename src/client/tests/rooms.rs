@@ -182,6 +182,19 @@ fn a_list_comes_in_parts_each_asked_for_with_its_cursor() {
 }
 
 #[test]
+fn an_answer_to_another_question_is_none() {
+    let mut peer = Peer::connected();
+    let room = peer.client.join(peer.time(), RoomSpec::lobby()).unwrap();
+    let req = peer.join_asked();
+    let unexpected = peer.client.counts().unexpected;
+    members(&mut peer, req, &[(7, "seven")], 0);
+    peer.say(&[Frame::Result { req, code: Code::Ok }]);
+    assert_eq!((peer.events(), peer.client.counts().unexpected - unexpected), (vec![], 2));
+    peer.joined(req, Entered::default());
+    assert!(matches!(peer.events()[..], [Event::Joined { room: joined, .. }] if joined == room));
+}
+
+#[test]
 fn a_question_without_answer_ends_after_thirty_seconds() {
     let mut peer = Peer::connected();
     let list = peer.client.list(peer.time()).unwrap();

@@ -29,6 +29,13 @@ impl<const N: usize> Control<N> {
     pub(super) const EMPTY: Self = Self { bytes: [0; N] };
     pub(super) const LEN: usize = N;
 
+    /// Holds as many of `bytes` as fit, as if the kernel had written them.
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        let (mut control, len) = (Self::EMPTY, bytes.len().min(N));
+        control.bytes[..len].copy_from_slice(&bytes[..len]);
+        control
+    }
+
     /// Writes one message behind the first `used` bytes. Returns what is used then.
     pub(super) fn push(&mut self, used: usize, level: c_int, kind: c_int, data: &[u8]) -> usize {
         let message = &mut self.bytes[used..used + space(data.len())];

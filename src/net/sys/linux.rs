@@ -6,6 +6,7 @@ mod incoming;
 mod options;
 mod outgoing;
 mod pktinfo;
+mod said;
 
 use super::addr::Family;
 use super::fixed::Fixed;
@@ -19,6 +20,7 @@ pub(in crate::net) use options::forbid_checksums;
 pub(in crate::net) use options::{coalesce, force_rcvbuf, force_sndbuf, forget_errors, kernel_drops, prepare};
 use outgoing::Outgoing;
 pub(super) use outgoing::{SendControl, empty_header, segment_control};
+pub use said::{Said, said};
 use std::io;
 use std::os::fd::AsRawFd;
 

@@ -7,7 +7,7 @@ use crate::net::sys::cmsg::{Control, Message};
 use std::os::fd::RawFd;
 
 /// Room for the error, the router that reported it, and more than may be added.
-const CONTROL_LEN: usize = 256;
+pub(super) const CONTROL_LEN: usize = 256;
 /// `ee_errno` and `ee_origin` in `struct sock_extended_err` (linux/errqueue.h).
 const ERRNO: usize = 0;
 const ORIGIN: usize = 4;
@@ -53,13 +53,13 @@ impl ErrorQueue {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Report {
+pub(super) enum Report {
     Unreachable,
     Local,
     Other,
 }
 
-fn read(message: &Message<'_>) -> Option<Report> {
+pub(super) fn read(message: &Message<'_>) -> Option<Report> {
     let kind = (message.level, message.kind);
     if kind != (libc::IPPROTO_IP, libc::IP_RECVERR) && kind != (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) {
         return None;
