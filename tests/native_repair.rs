@@ -204,7 +204,7 @@ fn over_its_rate_of_repair_a_member_is_told_when_to_ask_again() {
         slows.collect()
     };
     let told: Vec<_> = (0..5).map(|_| slows(&mut room)).collect();
-    assert_eq!(told[..3], [Vec::<u16>::new(), vec![], vec![]], "a quarter of a MiB at once");
+    assert_eq!(told[..3], [const { Vec::<u16>::new() }; 3], "a quarter of a MiB at once");
     let [retry_ms] = told[4][..] else { panic!("{told:?}") };
     assert!((60..=76).contains(&retry_ms), "{retry_ms}");
     room.bench.wait(u32::from(retry_ms) * MS);
