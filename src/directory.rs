@@ -33,7 +33,8 @@ pub struct Member {
 struct Entry {
     name: Arc<str>,
     native: bool,
-    since_unix_s: u64,
+    /// Until 2106: the entry is shorter by eight bytes.
+    since_unix_s: u32,
     lines: AtomicU64,
     bytes: AtomicU64,
 }
@@ -57,6 +58,7 @@ impl Directory {
 
     /// A member has come.
     pub fn insert(&self, remote: SocketAddr, name: Arc<str>, native: bool, since_unix_s: u64) {
+        let since_unix_s = u32::try_from(since_unix_s).unwrap_or(u32::MAX);
         let entry = Entry { name, native, since_unix_s, lines: AtomicU64::new(0), bytes: AtomicU64::new(0) };
         self.entries.insert(remote, entry);
         self.changed();
@@ -130,7 +132,7 @@ fn view(remote: SocketAddr, entry: &Entry) -> Member {
         remote,
         name: Arc::clone(&entry.name),
         native: entry.native,
-        since_unix_s: entry.since_unix_s,
+        since_unix_s: entry.since_unix_s.into(),
         lines: entry.lines.load(Ordering::Relaxed),
         bytes: entry.bytes.load(Ordering::Relaxed),
     }

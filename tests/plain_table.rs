@@ -105,7 +105,11 @@ fn control_characters_and_the_relays_own_voice_are_dropped() {
         for text in ["[relay] hi", "bob : hi\n[relay] you are fired", "x\r[relay]", "[relay] exit"] {
             assert_eq!(dropped(&mut bench, from, text.as_bytes(), DropReason::RelayPrefix), []);
         }
-        assert_eq!(dropped(&mut bench, from, b"\xF7\x4F\x01\x01garbage", DropReason::NativeSize), []);
+    }
+    for from in [2, 9] {
+        let before = bench.relay.counters().dropped(DropReason::NativeSize);
+        assert_eq!(bench.hear(peer(from), b"\xF7\x4F\x01\x01garbage"), []);
+        assert_eq!(bench.relay.counters().dropped(DropReason::NativeSize), before + 1);
     }
     assert_eq!(bench.relay.members(), 2);
 }

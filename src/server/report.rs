@@ -34,9 +34,10 @@ pub struct Report {
     pub train_messages: Summary,
     /// Nanoseconds from receive to last send.
     pub sojourn_ns: Summary,
-    /// Resident memory when the server was ready, without members.
+    /// Resident memory when the server was ready, without members and without
+    /// the program's file, whose pages come as code is used.
     pub base_bytes: u64,
-    /// Resident memory now.
+    /// The same now.
     pub resident_bytes: u64,
 }
 
@@ -152,10 +153,11 @@ impl fmt::Display for Report {
     }
 }
 
-/// Resident memory of this process in bytes; 0 where the system does not tell.
+/// Resident memory that this process has written, in bytes (proc(5), `RssAnon`:
+/// pages of the program's file are not its members'); 0 where the system does not tell.
 pub(super) fn resident_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
     let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
 }
