@@ -97,3 +97,23 @@ fn what_was_judged_is_not_judged_again() {
     room.report(lost + 60);
     assert_eq!(room.demoted(), 1, "60 of the last 100");
 }
+
+/// On a lossy path JOINED may be lost, and what is said meanwhile is nothing to
+/// a client that does not know that it is in.
+#[test]
+fn who_joins_again_has_had_nothing_to_report() {
+    let mut room = Room::new();
+    let (mut carol, _) = Native::in_room(&mut room.bench, 3, "carol", "tea");
+    for _ in 0..2 {
+        room.say(70);
+        room.report(0);
+        room.bench.run(2 * JUDGED);
+        room.report(0);
+        assert_eq!(room.demoted(), 0, "three seconds since it asked last are not over");
+        carol.join(&mut room.bench, "tea");
+    }
+    room.say(70);
+    room.report(0);
+    room.bench.run(4 * JUDGED);
+    assert_eq!(room.demoted(), 1, "carol never reports");
+}

@@ -123,6 +123,7 @@ impl Relay {
         let native = &mut self.native;
         let session = native.sessions.session(index);
         if let Some(at) = native.memberships.find(session.first_membership, room) {
+            self.begin_reports(now, at);
             return Ok(at);
         }
         if u32::from(session.memberships) >= self.limits.rooms_per_session_max {

@@ -3,7 +3,7 @@
 
 use super::fanout::fill;
 use super::frames::Heard;
-use super::membership::{Feed, Membership, Span};
+use super::membership::{Feed, Membership, Report, Span};
 use super::room::Room;
 use super::session::SessionIndex;
 use crate::Time;
@@ -217,6 +217,25 @@ impl Relay {
             membership.report.is_lossy = true;
             self.set_live(now, at, false);
         }
+    }
+
+    /// A member that JOINs again has not heard that it is in, and so nothing
+    /// of what was cast since: it had nothing to report, and begins now.
+    pub(super) fn begin_reports(&mut self, now: Time, at: u32) {
+        let native = &mut self.native;
+        let Membership { room, is_live, report, .. } = *native.memberships.at(at);
+        if report.any {
+            return;
+        }
+        if !is_live {
+            self.set_live(now, at, true);
+        }
+        let native = &mut self.native;
+        let here = native.rooms.at_mut(room);
+        native.memberships.at_mut(at).report = Report::of_newcomer(now, here);
+        native.membership_links.remove(&mut here.reports, at);
+        native.membership_links.push_back(&mut here.reports, at);
+        self.arm_room(room);
     }
 
     fn set_live(&mut self, now: Time, at: u32, is_live: bool) {
