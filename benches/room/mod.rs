@@ -4,7 +4,6 @@
 pub mod native;
 
 use cpu_time::ThreadTime;
-use nix::sys::socket::{setsockopt, sockopt};
 use outcry::config::Config;
 use outcry::net::Prebuilt;
 use outcry::server::Server;
@@ -56,11 +55,6 @@ impl Room {
 
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
-    }
-
-    /// Whether receivers take a train as a whole (udp(7) `UDP_GRO`). False: this kernel cannot.
-    pub fn set_gro(&self, on: bool) -> bool {
-        self.sockets.iter().all(|socket| setsockopt(socket, sockopt::UdpGroSegment, &on).is_ok())
     }
 
     /// Takes `copies` copies out of the sockets.

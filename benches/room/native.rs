@@ -36,14 +36,10 @@ impl Member {
     }
 
     /// Hands the client all that waits at its socket, and sends what it wants sent.
-    /// A train that comes as a whole is cut where its datagrams, of `segment` bytes, begin.
-    fn drive(&mut self, now: Time, socket: &UdpSocket, relay: SocketAddr, segment: usize) {
+    fn drive(&mut self, now: Time, socket: &UdpSocket, relay: SocketAddr) {
         let mut buffer = [0; 65_536];
         loop {
             match socket.recv(&mut buffer) {
-                Ok(len) if len > DATAGRAM_BYTES => {
-                    buffer[..len].chunks(segment).for_each(|datagram| self.client.handle_datagram(now, datagram));
-                }
                 Ok(len) => self.client.handle_datagram(now, &buffer[..len]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => panic!("a receiver failed: {error}"),
@@ -119,9 +115,9 @@ impl<'r> NativeFanout<'r> {
     fn drive(&mut self, range: std::ops::Range<usize>) {
         let (now, relay) = (self.now(), self.server.local_addr());
         for (member, socket) in self.members[range.clone()].iter_mut().zip(&self.room.sockets[range]) {
-            member.drive(now, socket, relay, self.train.1);
+            member.drive(now, socket, relay);
         }
-        self.speaker.drive(now, &self.socket, relay, self.train.1);
+        self.speaker.drive(now, &self.socket, relay);
         settle(&mut self.server);
     }
 
@@ -146,7 +142,7 @@ impl<'r> NativeFanout<'r> {
         for text in &self.texts {
             self.speaker.client.send(now, self.speaker.room, text).expect("there is room for it");
         }
-        self.speaker.drive(now, &self.socket, relay, self.train.1);
+        self.speaker.drive(now, &self.socket, relay);
     }
 
     /// One turn that is not measured, to see what it sends.
