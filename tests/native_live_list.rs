@@ -98,6 +98,27 @@ fn what_was_judged_is_not_judged_again() {
     assert_eq!(room.demoted(), 1, "60 of the last 100");
 }
 
+/// Where repair is quick a REPORT comes once a second: two of them are soon
+/// lost in a row, while NACKs tell that the path is there.
+#[test]
+fn who_asks_again_is_not_silent() {
+    let mut room = Room::new();
+    for _ in 0..12 {
+        room.say(70);
+        room.bench.run(JUDGED / 2);
+        let (head, at) = (room.head, room.room);
+        room.alice.report(&mut room.bench, at, head, 0, 0);
+        room.bob.nack(&mut room.bench, at, &[(head, 1)]);
+        assert_eq!(room.demoted(), 0);
+    }
+    for _ in 0..8 {
+        room.say(70);
+        room.bench.run(JUDGED / 2);
+        room.alice.report(&mut room.bench, room.room, room.head, 0, 0);
+    }
+    assert_eq!(room.demoted(), 1, "bob says nothing any more");
+}
+
 /// On a lossy path JOINED may be lost, and what is said meanwhile is nothing to
 /// a client that does not know that it is in.
 #[test]

@@ -54,6 +54,10 @@ impl Relay {
             }
             return;
         }
+        // It says how it receives, too: of REPORTs, one a second where repair is
+        // quick, two in a row are soon lost.
+        self.note_sign(now, at);
+        self.arm_room(room);
         let mut left = config::REPAIRS_PER_NACK;
         for range in ranges.iter() {
             if left == 0 {
@@ -185,9 +189,7 @@ impl Relay {
         }
         let (is_live, is_lossy) = (membership.is_live, membership.report.is_lossy);
         if is_live {
-            let here = native.rooms.at_mut(room);
-            native.membership_links.remove(&mut here.reports, at);
-            native.membership_links.push_back(&mut here.reports, at);
+            self.note_sign(now, at);
             if is_lossy {
                 self.set_live(now, at, false);
             }
@@ -231,11 +233,19 @@ impl Relay {
             self.set_live(now, at, true);
         }
         let native = &mut self.native;
-        let here = native.rooms.at_mut(room);
-        native.memberships.at_mut(at).report = Report::of_newcomer(now, here);
+        native.memberships.at_mut(at).report = Report::of_newcomer(now, native.rooms.at(room));
+        self.note_sign(now, at);
+        self.arm_room(room);
+    }
+
+    /// A live member has shown how it receives: it is the last of its room that is due to.
+    fn note_sign(&mut self, now: Time, at: u32) {
+        let native = &mut self.native;
+        let membership = native.memberships.at_mut(at);
+        let here = native.rooms.at_mut(membership.room);
+        (membership.report.at_ns, membership.report.cast_bytes) = (now.nanos(), here.cast_bytes);
         native.membership_links.remove(&mut here.reports, at);
         native.membership_links.push_back(&mut here.reports, at);
-        self.arm_room(room);
     }
 
     fn set_live(&mut self, now: Time, at: u32, is_live: bool) {
