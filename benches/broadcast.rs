@@ -106,12 +106,16 @@ fn native_turns() -> Vec<(&'static str, Vec<usize>)> {
 }
 
 /// Native turns, the same datagrams prebuilt, and a bare datagram for each message, in turn.
-fn native_part(room: &Room, name: &str, lens: &[usize], is_test: bool) {
+fn native_part(room: &Room, name: &str, lens: &[usize], gro: bool, is_test: bool) {
     let deliveries = (room.members() * lens.len()) as u64;
     let rounds = if is_test { 2 } else { (DELIVERIES_EACH / deliveries).clamp(10, 300) };
     let mut native = NativeFanout::new(room, lens);
     let (datagrams, datagram_bytes) = native.train;
     let mut packed = TrainFanout::of(room, &vec![0xF7; datagrams * datagram_bytes], datagram_bytes);
+    if !room.set_gro(gro) {
+        println!("SKIPPED {name} with UDP_GRO: this kernel has none");
+        return;
+    }
     let mean = lens.iter().sum::<usize>() / lens.len();
     let mut bare = TrainFanout::new(room, 1, mean);
     let mut ns = [Vec::new(), Vec::new(), Vec::new()];
@@ -123,13 +127,15 @@ fn native_part(room: &Room, name: &str, lens: &[usize], is_test: bool) {
         let members = room.members() as u64;
         ns[2].push(turn(room, &mut bare, members).as_nanos() as f64 / members as f64);
     }
+    room.set_gro(false);
     let [native_ns, packed_ns, bare_ns] = ns.map(median);
     let (datagrams, bytes) = native.train;
     println!(
-        "{:>7} {name:>12} {datagrams:>4} x {bytes:>4} {native_ns:>9.1} {packed_ns:>9.1} {bare_ns:>9.0} {:>13.3} {:>11.1} {rounds:>7}",
+        "{:>7} {name:>12} {datagrams:>4} x {bytes:>4} {native_ns:>9.1} {packed_ns:>9.1} {bare_ns:>9.0} {:>13.3} {:>11.1} {:>4} {rounds:>7}",
         room.members(),
         native_ns / packed_ns,
         bare_ns / native_ns,
+        if gro { "gro" } else { "-" },
     );
 }
 
@@ -165,11 +171,14 @@ fn main() {
         }
     }
     println!("\nNative members, each with its client. packed: the same datagrams prebuilt, no relay logic.");
-    println!("bare: one prebuilt datagram a message. Receivers take what came between the turns.\n");
-    println!("members     messages   datagrams native ns packed ns   bare ns native/packed bare/native  rounds");
+    println!("bare: one prebuilt datagram a message. gro: receivers take trains whole (UDP_GRO).\n");
+    println!("members     messages   datagrams native ns packed ns   bare ns native/packed bare/native  gro  rounds");
     for room in rooms.iter().filter(|room| room.members() != 10_000) {
         for (name, lens) in native_turns() {
-            native_part(room, name, &lens, is_test);
+            native_part(room, name, &lens, false, is_test);
+            if lens.len() > 1 {
+                native_part(room, name, &lens, true, is_test);
+            }
         }
     }
     criterion.final_summary();

@@ -4,11 +4,15 @@
 pub mod native;
 
 use cpu_time::ThreadTime;
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
 use outcry::config::Config;
 use outcry::net::Prebuilt;
 use outcry::server::Server;
-use std::io::ErrorKind;
+use std::io::IoSliceMut;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
@@ -57,6 +61,11 @@ impl Room {
         &self.addresses
     }
 
+    /// Whether receivers take a train whole (udp(7) `UDP_GRO`). `false`: this kernel has no such thing.
+    pub fn set_gro(&self, on: bool) -> bool {
+        self.sockets.iter().all(|socket| setsockopt(socket, sockopt::UdpGroSegment, &on).is_ok())
+    }
+
     /// Takes `copies` copies out of the sockets.
     pub fn drain(&self, copies: u64) {
         self.drain.send(copies).expect("the drain thread runs");
@@ -87,15 +96,32 @@ fn start_drain(sockets: Arc<Vec<UdpSocket>>) -> (SyncSender<u64>, Receiver<u64>)
 
 /// Receives until nothing waits.
 fn empty(socket: &UdpSocket) -> u64 {
-    let mut buffer = [0; 65_536];
     let mut copies = 0;
+    receive_all(socket, |_| copies += 1);
+    copies
+}
+
+/// Hands over each datagram that waits at the socket, those of a train that came whole as well.
+fn receive_all(socket: &UdpSocket, mut datagram: impl FnMut(&[u8])) {
+    let (mut buffer, mut control) = ([0; 65_536], cmsg_space!(i32));
     loop {
-        match socket.recv(&mut buffer) {
-            Ok(_) => copies += 1,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return copies,
+        let mut slices = [IoSliceMut::new(&mut buffer)];
+        let (len, segment) = match recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut control), MsgFlags::empty())
+        {
+            Ok(received) => (received.bytes, segment_len(received.cmsgs().expect("control messages are whole"))),
+            Err(Errno::EAGAIN) => return,
             Err(error) => panic!("a receiver failed: {error}"),
-        }
+        };
+        buffer[..len].chunks(segment.unwrap_or(len.max(1))).for_each(&mut datagram);
     }
+}
+
+/// The length of a train's datagrams, where the kernel tells it.
+fn segment_len(mut control: impl Iterator<Item = ControlMessageOwned>) -> Option<usize> {
+    control.find_map(|message| match message {
+        ControlMessageOwned::UdpGroSegments(len) => usize::try_from(len).ok(),
+        _ => None,
+    })
 }
 
 /// A way to send a turn's messages to everyone.

@@ -3,13 +3,12 @@
 
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
-use super::{Fanout, Room, settle};
+use super::{Fanout, Room, receive_all, settle};
 use cpu_time::ThreadTime;
 use outcry::Time;
 use outcry::client::{Client, DATAGRAM_BYTES, Event, Options, RoomId, RoomSpec};
 use outcry::config::Config;
 use outcry::server::Server;
-use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -37,14 +36,7 @@ impl Member {
 
     /// Hands the client all that waits at its socket, and sends what it wants sent.
     fn drive(&mut self, now: Time, socket: &UdpSocket, relay: SocketAddr) {
-        let mut buffer = [0; 65_536];
-        loop {
-            match socket.recv(&mut buffer) {
-                Ok(len) => self.client.handle_datagram(now, &buffer[..len]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => panic!("a receiver failed: {error}"),
-            }
-        }
+        receive_all(socket, |datagram| self.client.handle_datagram(now, datagram));
         self.client.handle_deadline(now);
         while let Some(event) = self.client.poll_event() {
             match event {
@@ -54,7 +46,8 @@ impl Member {
                 _ => {}
             }
         }
-        while let Some(len) = self.client.poll_transmit(now, &mut buffer[..DATAGRAM_BYTES]) {
+        let mut buffer = [0; DATAGRAM_BYTES];
+        while let Some(len) = self.client.poll_transmit(now, &mut buffer) {
             socket.send_to(&buffer[..len], relay).expect("loopback");
         }
     }
@@ -149,12 +142,12 @@ impl<'r> NativeFanout<'r> {
     fn look_at_a_turn(&mut self) -> (usize, usize) {
         self.say();
         settle(&mut self.server);
-        let (mut lens, mut buffer) = (Vec::new(), [0; 65_536]);
         let (now, member) = (self.now(), self.members.first_mut().expect("a room has members"));
-        while let Ok(len) = self.room.sockets[0].recv(&mut buffer) {
-            member.client.handle_datagram(now, &buffer[..len]);
-            lens.push(len);
-        }
+        let mut lens = Vec::new();
+        receive_all(&self.room.sockets[0], |datagram| {
+            member.client.handle_datagram(now, datagram);
+            lens.push(datagram.len());
+        });
         self.drain();
         assert!(lens.iter().all(|&len| len == lens[0]), "a train's datagrams are equal: {lens:?}");
         (lens.len(), lens[0])
