@@ -9,10 +9,13 @@ use loadgen::child::Relay;
 use loadgen::members::Transport;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use outcry::metrics::DropReason;
 use outcry::wire::handshake::{Cookie, Hello};
 use outcry::wire::header::HELLO_BYTES_MIN;
 use outcry::wire::id::{Ccid, Instance, Nonce};
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use support::crowd::{Crowd, until};
 use support::relay::Served;
 
@@ -50,17 +53,25 @@ fn what_a_killed_relay_did_not_acknowledge_arrives_at_the_next_one() {
     assert!(crowd.logs.iter().all(|log| log.lock().unwrap().sessions >= 2), "a new session each");
 }
 
-/// Says HELLO from several addresses, each time as somebody else, `count` times.
-fn flood(target: SocketAddr, count: u64) {
+/// A bound on the flood: far more than can be sent while newcomers come in.
+const HELLOS_MAX: u64 = 20_000_000;
+
+/// Says HELLO from several addresses, each time as somebody else, until told
+/// to stop, but not for ever. Returns how often.
+fn flood(target: SocketAddr, is_over: &AtomicBool) -> u64 {
     let sockets: Vec<UdpSocket> = (0..8).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
     let mut datagram = [0; HELLO_BYTES_MIN];
-    for number in 0..count {
+    for number in 0..HELLOS_MAX {
+        if is_over.load(Ordering::Relaxed) {
+            return number;
+        }
         let (ccid, nonce, instance) = (Ccid(number), Nonce(number), Instance(number));
         let hello = Hello { ccid, nonce, cookie: Cookie::default(), instance, proof: None, name: "flood" };
         let len = hello.encode(&mut datagram);
         // What is not taken was not sent: it is a flood all the same.
         let _ = sockets[number as usize % sockets.len()].send_to(&datagram[..len], target);
     }
+    HELLOS_MAX
 }
 
 /// T26.
@@ -68,25 +79,31 @@ fn flood(target: SocketAddr, count: u64) {
 fn a_flood_of_hellos_drops_nobody_and_keeps_nobody_out() {
     const HONEST: u32 = 100;
     const NEWCOMERS: u32 = 20;
-    const HELLOS: u64 = 100_000;
     let served = Served::start();
     let mut crowd = Crowd::of(&served, HONEST);
     let newcomers = Crowd::towards(served.address(), NEWCOMERS);
     let address = served.address();
-    let flooding = std::thread::spawn(move || flood(address, HELLOS));
+    let is_over = Arc::new(AtomicBool::new(false));
+    let until_then = Arc::clone(&is_over);
+    let flooding = std::thread::spawn(move || flood(address, &until_then));
     newcomers.join(0..NEWCOMERS);
     crowd.chat(100, 100.0);
     // Clients give the first HELLO up after 15 s: who is in by then was let in in time.
     let came = || newcomers.joined(0..NEWCOMERS);
     until(|| came() == NEWCOMERS as usize || newcomers.native.complaint().is_some());
-    flooding.join().unwrap();
-    assert!(came() >= 18, "{} of {NEWCOMERS} came in", came());
+    // Counted before the flood ends: it lasted as long as anybody was outside.
+    let in_the_flood = came();
+    is_over.store(true, Ordering::Relaxed);
+    let hellos = flooding.join().unwrap();
+    assert!(in_the_flood >= 18, "{in_the_flood} of {NEWCOMERS} came in during the flood");
+    assert!(hellos < HELLOS_MAX, "the flood ended before they were in");
     crowd.settle();
     let figures = crowd.figures();
     let sessions: usize = crowd.logs.iter().map(|log| log.lock().unwrap().sessions).sum();
     assert_eq!((sessions, figures.not_sent, figures.gone), (HONEST as usize, 0, 0), "nobody was dropped: {figures:?}");
     drop((crowd, newcomers));
     let counters = served.end().counters;
-    println!("{:?}", counters.native);
+    println!("{hellos} HELLOs\n{:?}", counters.native);
+    assert!(counters.dropped(DropReason::HelloFlood) > 0, "more HELLOs came than are answered");
     assert!(counters.balances());
 }

@@ -91,3 +91,25 @@ fn loss_costs_what_the_table_says() {
     }
     assert_eq!(table, TABLE, "what loss costs has changed: the new table, for tests/sim/loss.txt, is\n{table}");
 }
+
+/// Where gaps close fast, reports are rare: to lose a few must not take
+/// anybody off the live list, and the ring holds but two seconds of such a room.
+#[test]
+fn who_loses_a_twentieth_of_a_fast_room_stays_live_and_misses_nothing() {
+    const MEMBERS: usize = 20;
+    const TEXTS: usize = 12_000;
+    let mut world = World::new(99, limits());
+    let way = Way { up: Conditions::lossy(MS, 200_000), down: Conditions::lossy(MS, 50_000) };
+    let crowd = crowd(&mut world, MEMBERS, way, DEN);
+    world.checker.told.counting = Some(Counting { since: world.now, ..Counting::default() });
+    for text in 0..TEXTS {
+        world.run_for(MS);
+        world.say(crowd[text % MEMBERS], DEN, TEXT_BYTES);
+    }
+    world.run_for(10 * SECOND);
+    world.checker.at_rest();
+    let counting = world.checker.told.counting.take().expect("it was set");
+    let delivered: usize = counting.latencies.values().map(|latencies| latencies.from_send.len()).sum();
+    let native = &world.host.relay.counters().native;
+    assert_eq!((delivered, native.demoted, native.gaps), (TEXTS * MEMBERS, 0, 0), "{native:?}");
+}
