@@ -72,6 +72,7 @@ pub(super) fn left(name: &str, code: Code) -> String {
     match code {
         Code::Idle => format!("{name} has left: silent for too long"),
         Code::Kicked => format!("{name} was removed by the operator"),
+        Code::Banned => format!("{name} was banned by the operator"),
         Code::Unreachable => format!("{name} has left: cannot be reached any more"),
         _ => format!("{name} has left"),
     }
