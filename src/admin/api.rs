@@ -52,6 +52,7 @@ pub(super) fn peer(member: &Member) -> Value {
         "address": member.remote.to_string(),
         "name": &*member.name,
         "protocol": if member.native { "native" } else { "plain" },
+        "muted": member.muted,
         "since_unix_s": member.since_unix_s,
         "lines": member.lines,
         "bytes": member.bytes,

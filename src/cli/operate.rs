@@ -7,7 +7,7 @@ use super::service::Manager;
 use super::settings::{self, Settings};
 use outcry::config::{Config, ControlAt, LogLevel};
 pub(super) use outcry::control::Prepared;
-use outcry::control::{self, Control, ControlError, Orders, Reloaded, SocketError, Surroundings};
+use outcry::control::{self, Control, ControlError, Former, Orders, Reloaded, SocketError, Surroundings};
 use outcry::server::Server;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -70,10 +70,11 @@ pub(super) fn restore(server: &mut Server, prepared: &Prepared, config: &Config)
     let Some(path) = &config.state_file else { return };
     let life = Duration::from_millis(config.limits.idle_ms);
     match control::read_members(path, life, control::unix_now_s()) {
-        Ok(members) if members.is_empty() => {}
-        Ok(members) => {
+        Ok(former) if former == Former::default() => {}
+        Ok(Former { members, muted }) => {
             let restored = server.restore(members.iter().map(|(remote, name)| (*remote, name.as_str())));
-            tracing::info!(restored, of = members.len(), "members of before are here again");
+            muted.iter().for_each(|remote| server.restore_mute(*remote));
+            tracing::info!(restored, of = members.len(), muted = muted.len(), "members of before are here again");
         }
         Err(error) => tracing::warn!("nobody of before is here again: the file {}: {error}", path.display()),
     }

@@ -204,7 +204,7 @@ pub(super) struct Settings {
     #[arg(long, value_name = "FILE", help_heading = "Operating")]
     pub(super) ban_file: Option<PathBuf>,
 
-    /// File that keeps plain members over a restart or a crash [default: none]
+    /// File that keeps plain members, and mutes, over a restart or a crash [default: none]
     #[arg(long, value_name = "FILE", help_heading = "Operating")]
     pub(super) state: Option<PathBuf>,
 

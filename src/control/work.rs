@@ -272,9 +272,9 @@ fn end(done: Done) -> Lines {
 }
 
 fn peer_row(member: Member) -> Answer {
-    let Member { remote: address, name, native, since_unix_s, lines, bytes } = member;
-    let protocol = if native { "native" } else { "plain" };
-    Answer::row(PeerRow { address, name: name.to_string(), protocol: protocol.to_owned(), since_unix_s, lines, bytes })
+    let Member { remote: address, name, native, muted, since_unix_s, lines, bytes } = member;
+    let (name, protocol) = (name.to_string(), if native { "native" } else { "plain" }.to_owned());
+    Answer::row(PeerRow { address, name, protocol, muted, since_unix_s, lines, bytes })
 }
 
 fn room_row(room: RoomView) -> Answer {

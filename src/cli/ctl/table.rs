@@ -19,7 +19,8 @@ impl Table {
         let numbers = [peer.lines, peer.bytes].map(|number| number.to_string());
         let [lines, bytes] = numbers;
         let name = one_line(peer.name.as_bytes()).to_string();
-        self.rows.push(vec![peer.address.to_string(), peer.protocol.clone(), here, lines, bytes, name]);
+        let protocol = if peer.muted { format!("{},mute", peer.protocol) } else { peer.protocol.clone() };
+        self.rows.push(vec![peer.address.to_string(), protocol, here, lines, bytes, name]);
     }
 
     pub(super) fn room(&mut self, room: &RoomRow) {
