@@ -4,32 +4,15 @@
 
 use super::log::LevelHandle;
 use super::service::Manager;
-use super::settings::{self, Settings};
+use super::settings::{self, Sources};
 use outcry::config::{Config, ControlAt, LogLevel};
 pub(super) use outcry::control::Prepared;
 use outcry::control::{self, Control, ControlError, Former, Orders, Reloaded, SocketError, Surroundings};
 use outcry::server::Server;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use thiserror::Error;
-
-/// Where settings came from, to read them again.
-#[derive(Clone)]
-pub(super) struct Sources {
-    pub(super) flags: Settings,
-    pub(super) file: Option<PathBuf>,
-    pub(super) handed_over: Option<SocketAddr>,
-}
-
-impl Sources {
-    /// The configuration as they say it now.
-    pub(super) fn resolve(&self) -> Result<Config, settings::SettingsError> {
-        settings::resolve(self.flags.clone(), self.file.as_deref(), self.handed_over)
-    }
-}
 
 /// Why there is no operator's thread.
 #[derive(Debug, Error)]
