@@ -284,6 +284,7 @@ fn room_row(room: RoomView) -> Answer {
 
 fn stats(report: &Report) -> Value {
     let counters = &report.counters;
+    let [plain_messages, native_messages] = counters.messages();
     let drops = crate::metrics::DropReason::ALL.iter();
     let drops: serde_json::Map<_, _> =
         drops.map(|&reason| (reason.name().to_owned(), counters.dropped(reason).into())).collect();
@@ -299,7 +300,13 @@ fn stats(report: &Report) -> Value {
         "control": counters.control,
         "dropped": drops,
         "kernel_drops": report.kernel_drops,
+        "messages": { "plain": plain_messages, "native": native_messages },
         "copies": report.copies.offered,
+        "copies_to": {
+            "plain": report.copies.offered_plain(),
+            "native": report.copies.offered_cast,
+            "single": report.copies.offered_single,
+        },
         "sent": report.copies.sent,
         "copies_dropped": report.copies.dropped_total(),
         "inside_ns": { "p50": report.sojourn_ns.p50, "p99": report.sojourn_ns.p99, "p999": report.sojourn_ns.p999 },
