@@ -185,7 +185,7 @@ impl Work {
         let reloaded = self.surroundings.read()?;
         let files = Files::of(&reloaded.config);
         // All that can be wrong is found before anything is changed.
-        BanBook::read(files.bans.clone()).map_err(|error| error.to_string())?;
+        BanBook::read(files.bans.clone()).map_err(|error| format!("nothing was changed: {error}"))?;
         self.relay.reconfigure(reloaded.config.clone()).ok_or(ENDED)?;
         self.read_bans(files.bans.clone())?;
         self.files = files;
