@@ -68,6 +68,14 @@ pub(super) fn joined(tab: &Tab, members: u32) -> String {
     }
 }
 
+/// The relay does not know what was before.
+pub(super) fn begun_anew(has_moved: bool) -> &'static str {
+    match has_moved {
+        true => "this is another relay: what was said meanwhile may be missing",
+        false => "the relay was started anew: what was said meanwhile may be missing",
+    }
+}
+
 pub(super) fn left(name: &str, code: Code) -> String {
     match code {
         Code::Idle => format!("{name} has left: silent for too long"),
