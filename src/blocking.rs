@@ -189,9 +189,9 @@ impl Connection {
     }
 
     fn why_not(&self, error: io::Error) -> Error {
-        match error.kind() {
-            ErrorKind::ConnectionRefused => Error::NoRelay(self.speaker.0.addr.clone()),
-            _ => Error::Socket(error),
+        match is_refusal(error.kind()) {
+            true => Error::NoRelay(self.speaker.0.addr.clone()),
+            false => Error::Socket(error),
         }
     }
 
@@ -231,7 +231,7 @@ impl Connection {
             has_worked = true;
             match self.work(left) {
                 // The relay's port is closed: it may come back, and the client knows how long to wait.
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+                Err(error) if is_refusal(error.kind()) => self.speaker.0.with(Client::relay_unreachable),
                 result => result?,
             }
         }
@@ -461,13 +461,19 @@ impl Link {
         let mut buffer = [0; DATAGRAM_BYTES];
         while let Some(len) = self.client.poll_transmit(now, &mut buffer) {
             let mut result = self.socket.send(&buffer[..len]);
-            if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
+            if result.as_ref().is_err_and(|error| is_refusal(error.kind())) {
                 // That was the answer to an earlier datagram; this one has not been sent.
+                self.client.relay_unreachable(now);
                 result = self.socket.send(&buffer[..len]);
             }
             self.is_cut |= result.is_err_and(|error| is_cut(error.kind()));
         }
     }
+}
+
+/// Whether the network says that nothing listens there (Windows calls it a reset).
+fn is_refusal(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
 }
 
 /// Whether the socket's own address is of no use any more.

@@ -22,6 +22,8 @@ pub struct Member {
     pub name: Arc<str>,
     /// Whether it speaks the native protocol.
     pub native: bool,
+    /// Whether the operator has muted it.
+    pub muted: bool,
     /// When it joined, in seconds of Unix time.
     pub since_unix_s: u64,
     /// Lines it has said.
@@ -33,6 +35,7 @@ pub struct Member {
 struct Entry {
     name: Arc<str>,
     native: bool,
+    muted: bool,
     /// Until 2106: the entry is shorter by eight bytes.
     since_unix_s: u32,
     lines: AtomicU64,
@@ -59,7 +62,8 @@ impl Directory {
     /// A member has come.
     pub fn insert(&self, remote: SocketAddr, name: Arc<str>, native: bool, since_unix_s: u64) {
         let since_unix_s = u32::try_from(since_unix_s).unwrap_or(u32::MAX);
-        let entry = Entry { name, native, since_unix_s, lines: AtomicU64::new(0), bytes: AtomicU64::new(0) };
+        let (lines, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+        let entry = Entry { name, native, muted: false, since_unix_s, lines, bytes };
         self.entries.insert(remote, entry);
         self.changed();
     }
@@ -86,7 +90,15 @@ impl Directory {
         }
     }
 
-    /// How often somebody came, went, moved or was renamed.
+    /// A member is mute, or not any more.
+    pub fn mute(&self, remote: SocketAddr, muted: bool) {
+        if let Some(mut entry) = self.entries.get_mut(&remote) {
+            entry.muted = muted;
+            self.changed();
+        }
+    }
+
+    /// How often somebody came, went, moved, was renamed or muted.
     pub fn changes(&self) -> u64 {
         self.changes.load(Ordering::Relaxed)
     }
@@ -132,6 +144,7 @@ fn view(remote: SocketAddr, entry: &Entry) -> Member {
         remote,
         name: Arc::clone(&entry.name),
         native: entry.native,
+        muted: entry.muted,
         since_unix_s: entry.since_unix_s.into(),
         lines: entry.lines.load(Ordering::Relaxed),
         bytes: entry.bytes.load(Ordering::Relaxed),

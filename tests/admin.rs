@@ -147,6 +147,7 @@ fn the_metrics_are_what_was_counted() {
         ("outcry_drops_total{reason=\"control_character\"}", 1),
         ("outcry_copies_total{outcome=\"offered\"}", report.copies.offered),
         ("outcry_copies_total{outcome=\"sent\"}", report.copies.sent),
+        ("outcry_copies_offered_total{to=\"plain\"}", report.copies.offered_plain()),
         ("outcry_joins_total{protocol=\"plain\"}", 2),
         ("outcry_turn_messages_count", report.turn_messages.count),
         ("outcry_sojourn_seconds_count", report.sojourn_ns.count),
@@ -230,6 +231,17 @@ fn rooms_and_native_members_are_seen() {
     assert_eq!((stats["members"]["native"].as_u64(), stats["rooms"].as_u64()), (Some(1), Some(2)));
     assert!(stats["datagrams_in"]["native"].as_u64() >= Some(3));
     assert_eq!(stats["datagrams_in"]["plain"], 0);
+    // What is said to a room is for the members of both protocols, each in its own form.
+    let before = watched.fetch("/api/stats").json()["copies"]["offered_to"].clone();
+    let bob = Member::joins(watched.relay.addr, "bob");
+    watched.relay.holds(2);
+    bob.says("bob : hi");
+    let after = until("the copies", || {
+        let stats = watched.fetch("/api/stats").json();
+        (stats["messages"]["plain"] == 1).then(|| stats["copies"]["offered_to"].clone())
+    });
+    assert_eq!((before["plain"].as_u64(), after["plain"].as_u64()), (Some(0), Some(0)), "bob does not hear himself");
+    assert!(after["native"].as_u64() > before["native"].as_u64(), "{before} {after}");
     assert_eq!(watched.fetch("/api/slow").json()["total"], 0);
 }
 

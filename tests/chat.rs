@@ -5,8 +5,10 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests, too")]
 
+mod operator;
 mod process;
 
+use operator::{Scratch, Steered};
 use process::{Running, Serve, outcry};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -21,6 +23,15 @@ fn member(relay: &Serve, name: &str, flags: &[&str]) -> Running {
 
 fn starts(relay: &Serve, name: &str, flags: &[&str]) -> Running {
     Running::outcry(&[&["chat", "--name", name, &relay.addr.to_string()], flags].concat())
+}
+
+/// A plain member that has said something, and so knows that it is in: `other` heard it.
+#[track_caller]
+fn plain_member(relay: &Serve, name: &str, other: &Running) -> Running {
+    let mut chat = starts(relay, name, &["--plain"]);
+    chat.types("hello");
+    other.shows(&format!("{name} : hello"));
+    chat
 }
 
 /// What a program whose input has ended writes to stderr, and its exit code.
@@ -238,6 +249,45 @@ fn who_is_removed_is_told_and_fails() {
 }
 
 #[test]
+fn who_is_banned_is_told_now_and_at_the_next_try() {
+    let scratch = Scratch::new("chat-ban");
+    let steered = Steered::start(&scratch, &["--plain", "challenge"]);
+    let relay = &steered.relay;
+    let (mut amy, bob) = (member(relay, "amy", &[]), member(relay, "bob", &[]));
+    let mut dan = plain_member(relay, "dan", &bob);
+    for name in ["amy", "DAN"] {
+        steered.does(&["ban", "add", name, "--reason", "flood"]);
+    }
+    for banned in [&mut amy, &mut dan] {
+        banned.err.until("the chat is over: banned by the operator");
+        assert_eq!(banned.exit_code(), Some(1));
+    }
+    bob.err.until("amy was banned by the operator");
+    for (name, flags) in [("amy", &[][..]), ("dan", &["--plain"])] {
+        let mut again = starts(relay, name, flags);
+        again.err.until("refused: the relay's operator has banned you: only they can change that");
+        assert_eq!(again.exit_code(), Some(3), "{name}");
+    }
+    for name in ["amy", "dan"] {
+        steered.does(&["ban", "del", name]);
+    }
+    leaves(member(relay, "amy", &[]));
+    leaves(bob);
+}
+
+#[test]
+fn a_plain_member_that_is_removed_is_told_and_fails() {
+    let scratch = Scratch::new("chat-kick");
+    let steered = Steered::start(&scratch, &[]);
+    let amy = member(&steered.relay, "amy", &[]);
+    let mut dan = plain_member(&steered.relay, "dan", &amy);
+    steered.does(&["kick", "dan"]);
+    dan.shows("[relay] you were removed by the operator");
+    dan.err.until("the chat is over: removed by the operator");
+    assert_eq!(dan.exit_code(), Some(1));
+}
+
+#[test]
 fn a_relay_is_found_by_name_whichever_family_it_listens_on() {
     for bind in ["127.0.0.1:0", "[::1]:0"] {
         if bind.starts_with('[') && std::net::UdpSocket::bind(bind).is_err() {
@@ -368,10 +418,14 @@ fn lines_typed_while_the_relay_is_away_arrive_when_it_is_back() {
     let addr = relay.addr.to_string();
     let mut amy = member(&relay, "amy", &[]);
     relay.process.kill();
+    // Nobody says goodbye. The port's answer is a hint, and silence the proof; without the hint messages
+    // would be stuck for 30 s first, and that be told.
     amy.types("are you back?");
+    amy.err.until("reconnecting: the relay does not answer");
     let relay = Serve::at(&addr, &[]);
     let bob = member(&relay, "bob", &["--history", "10"]);
     bob.shows("amy : are you back?");
+    amy.err.until("connected again");
     amy.err.until("the relay was started anew");
     leaves(amy);
 }

@@ -208,6 +208,18 @@ fn a_relay_that_is_away_is_shown_and_what_was_typed_arrives() {
 }
 
 #[test]
+fn a_relay_that_dies_without_a_word_is_shown_and_what_was_typed_arrives() {
+    let mut relay = Serve::start(&[]);
+    let Some(amy) = Terminal::chat(&relay, 80, 24, "") else { return };
+    amy.shows_text("this is lobby");
+    relay.process.kill();
+    amy.types("are you there?", &["Enter"]);
+    amy.shows_text("RECONNECTING: the relay does not answer");
+    let _relay = Serve::at(&relay.addr.to_string(), &[]);
+    amy.shows_text("amy: are you there? ✓");
+}
+
+#[test]
 fn signals_and_refusals_give_the_terminal_back() {
     let mut relay = Serve::start(&["--console"]);
     let Some(amy) = Terminal::chat(&relay, 80, 24, "") else { return };

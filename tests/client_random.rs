@@ -317,6 +317,7 @@ impl Run {
             (5, _) => _ = self.client.list(now),
             (6, _) => self.client.address_changed(now),
             (7, _) if len < 20 => self.client.close(now),
+            (8, _) => self.client.relay_unreachable(now),
             (_, Some(id)) => _ = self.client.send(now, id, &vec![b'x'; len]),
             _ => {}
         }

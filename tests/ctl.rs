@@ -97,7 +97,7 @@ fn a_member_is_kicked_muted_and_heard_again() {
     assert_eq!(end_of(&mut carol), End::Code(Code::Kicked));
     let said = relay.ctl(&["kick", "carol"]);
     assert!(said.code == 1 && said.err.contains("outcry ctl peers"), "{said:?}");
-    assert_eq!(relay.does(&["say", "be", "kind"]), "said to 1 members\n");
+    assert_eq!(relay.does(&["say", "be", "kind"]), "said to 1 member\n");
     alice.hears_at_last("[relay] be kind");
 }
 
@@ -110,7 +110,7 @@ fn bans_outlive_the_relay_and_its_crash() {
     let mallory = relay.joins("mallory");
     let mut eve = native(&relay, "eve");
     let told = relay.does(&["ban", "add", "mallory", "--for", "1h", "--reason", "flood"]);
-    assert_eq!(told, "mallory is banned, which removes 1 members\n");
+    assert_eq!(told, "mallory is banned, which removes 1 member\n");
     mallory.hears_at_last("[relay] you were banned by the operator");
     relay.does(&["ban", "add", "eve"]);
     assert_eq!(end_of(&mut eve), End::Code(Code::Banned));

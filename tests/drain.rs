@@ -24,7 +24,7 @@ fn members_go_to_the_other_relay_and_this_one_ends_when_it_is_empty() {
     while !matches!(bob.receive(HANG).unwrap(), Some(Event::Joined { .. })) {}
     let to = other.addr.to_string();
     let told = relay.does(&["drain", "--to", &to, "--deadline", "10m"]);
-    assert_eq!(told, "nobody is let in; it ends when its 2 members have left, or in 600s\n");
+    assert_eq!(told, "nobody is let in; the relay ends in 600s, or when nobody is left of 2 members\n");
     alice.hears_at_last(&format!("[relay] shutting down soon, go to {to}"));
     // The client follows by itself, and its room with it.
     while !matches!(bob.receive(HANG).unwrap(), Some(Event::Joined { .. })) {}
@@ -51,6 +51,7 @@ fn outcry_chat_follows_and_goes_on() {
     until("carol", || (relay.json(&["peers"]).first()?["protocol"] == "native").then_some(()));
     relay.does(&["drain", "--to", &other.addr.to_string()]);
     other.logs("joined", "carol");
+    carol.err.until("this is another relay");
     let dave = Member::new(other.addr);
     dave.says("dave");
     other.logs("joined", "dave");

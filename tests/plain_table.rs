@@ -6,7 +6,7 @@ mod support;
 use outcry::batch::Path;
 use outcry::config::{Lang, Limits, PlainPolicy};
 use outcry::metrics::{DropReason, LeaveReason};
-use outcry::relay::{Command, Event, Outcome, Target};
+use outcry::relay::{Ban, Command, Event, Outcome, Target};
 use std::time::Duration;
 use support::{Bench, OWN, Sent, addr, peer};
 
@@ -241,6 +241,16 @@ fn under_challenge_only_the_code_joins() {
     let sent = bench.hear(peer(2), format!("{carols}\n").as_bytes());
     assert_eq!(sent, [to(2, "[relay] welcome, 2 here"), to(1, "guest joined")]);
     assert_eq!(bench.hear(peer(1), b"bob : hi"), [to(2, "bob : hi")]);
+}
+
+#[test]
+fn a_code_behind_a_banned_name_is_told_why_it_does_not_join() {
+    let mut bench = challenged();
+    let code = code(&dropped(&mut bench, 1, b"bob", DropReason::Challenged));
+    bench.command(Command::Ban(Ban { target: "bob".parse().unwrap(), until_unix_s: None }));
+    let told = dropped(&mut bench, 1, format!("bob : {code}").as_bytes(), DropReason::Banned);
+    assert_eq!(told, [to(1, "[relay] you were banned by the operator")]);
+    assert_eq!(dropped(&mut bench, 1, b"bob : no code", DropReason::Challenged).len(), 1, "and so does not say more");
 }
 
 #[test]

@@ -8,7 +8,9 @@ mod operator;
 mod process;
 
 use operator::{Member, Scratch, Steered};
-use process::until;
+use outcry::blocking::Connection;
+use outcry::client::{Event, NotSent, Options, RefusedCause, RoomSpec};
+use process::{HANG, until};
 
 fn is_kept(file: &str, name: &str) -> bool {
     std::fs::read_to_string(file).is_ok_and(|text| text.contains(&format!("\"{name}\"")))
@@ -62,6 +64,44 @@ fn members_survive_a_stop_and_not_those_who_left() {
 }
 
 #[test]
+fn who_was_mute_is_mute() {
+    let scratch = Scratch::new("mute");
+    let file = scratch.path("members");
+    let relay = Steered::start(&scratch, &["--state", &file]);
+    let (alice, bob) = (relay.joins("alice"), relay.joins("bob"));
+    let addr = relay.relay.addr.to_string();
+    let mut carol = Connection::open(&addr, Options::new("carol")).unwrap();
+    let lobby = carol.join(RoomSpec::lobby()).unwrap();
+    alice.hears_at_last("carol joined");
+    for name in ["bob", "carol"] {
+        relay.does(&["mute", name]);
+    }
+    let is_mute = |relay: &Steered| {
+        let mut rows = relay.json(&["peers"]);
+        rows.retain(|row| row["muted"] == true);
+        rows.into_iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(is_mute(&relay), ["bob", "carol"]);
+    assert!(relay.does(&["peers"]).contains("plain,mute"));
+    relay.relay.end();
+    let relay = Steered::at(&addr, &scratch, &["--state", &file]);
+    assert!(relay.relay.process.err.until("members of before").contains("muted=2"));
+    bob.says("bob : psst");
+    bob.hears_at_last("[relay] not sent: you are muted");
+    carol.send(lobby, b"psst").unwrap();
+    let why = until("the refusal", || match carol.receive(HANG).unwrap() {
+        Some(Event::NotSent { why, .. }) => Some(why),
+        _ => None,
+    });
+    assert_eq!(why, NotSent::Refused(RefusedCause::Muted));
+    assert_eq!(is_mute(&relay), ["bob", "carol"]);
+    relay.does(&["unmute", "carol"]);
+    carol.send(lobby, b"at last").unwrap();
+    alice.hears_at_last("carol : at last");
+    assert_eq!(is_mute(&relay), ["bob"]);
+}
+
+#[test]
 fn a_file_that_is_wrong_or_old_counts_for_nothing_and_is_said_once() {
     let scratch = Scratch::new("wrong");
     let file = scratch.path("members");
@@ -69,11 +109,11 @@ fn a_file_that_is_wrong_or_old_counts_for_nothing_and_is_said_once() {
     let _alice = relay.joins("alice");
     relay.relay.end();
     let good = std::fs::read_to_string(&file).unwrap();
-    let version_2 = good.replacen(" 1 ", " 2 ", 1);
+    let other_version = good.replacen(" 2 ", " 1 ", 1);
     for (text, why) in [
         (good.replace("alice", "mallo"), "checksum"),
         (good[..good.len() - 5].to_owned(), "checksum"),
-        (version_2, "not one of this version"),
+        (other_version, "not one of this version"),
         ("\u{0}\u{1}".to_owned(), "not one of this version"),
         (String::new(), "not one of this version"),
     ] {

@@ -87,6 +87,26 @@ fn to_leave_and_come_again_ends_no_mute() {
 }
 
 #[test]
+fn a_mute_is_remembered_for_an_hour_from_leaving_on() {
+    let mut bench = room(&["alice", "bob"]);
+    bench.command(Command::Mute(named("bob")));
+    let says = |bench: &mut Bench, text: &str| bench.hear(peer(2), text.as_bytes());
+    // Long after the mute, and then nearly an hour after the exit.
+    for _ in 0..4 {
+        bench.wait(1000 * SECOND);
+        says(&mut bench, "");
+    }
+    says(&mut bench, "EXIT");
+    bench.wait(3590 * SECOND);
+    says(&mut bench, "bob");
+    dropped(&mut bench, peer(2), "bob : hi", DropReason::Muted);
+    says(&mut bench, "EXIT");
+    bench.wait(3610 * SECOND);
+    says(&mut bench, "bob");
+    assert_eq!(bench.hear(peer(2), b"bob : hi"), [to(1, "bob : hi")]);
+}
+
+#[test]
 fn a_muted_sessions_messages_are_refused_in_its_next_session_too() {
     let mut bench = english();
     let (mut alice, _) = Native::in_room(&mut bench, 1, "alice", "lobby");

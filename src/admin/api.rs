@@ -1,7 +1,7 @@
 //! Owns the JSON view: what a program reads of the relay, in pages. Never
 //! looks at the relay itself.
 
-use super::metrics_page::native_counters;
+use super::metrics_page::{copies_offered_to, native_counters};
 use crate::batch::SEND_DROPS;
 use crate::directory::Member;
 use crate::metrics::{DropReason, LeaveReason, Summary};
@@ -52,6 +52,7 @@ pub(super) fn peer(member: &Member) -> Value {
         "address": member.remote.to_string(),
         "name": &*member.name,
         "protocol": if member.native { "native" } else { "plain" },
+        "muted": member.muted,
         "since_unix_s": member.since_unix_s,
         "lines": member.lines,
         "bytes": member.bytes,
@@ -105,6 +106,7 @@ pub(super) fn stats(report: &Report) -> Value {
         "answers": counters.answers,
         "copies": {
             "offered": report.copies.offered,
+            "offered_to": by_name(copies_offered_to(&report.copies).into_iter()),
             "sent": report.copies.sent,
             "dropped": by_name(SEND_DROPS.iter().map(|&(cause, name)| (name, report.copies.dropped[cause as usize]))),
             "dropped_total": report.copies.dropped_total(),

@@ -3,7 +3,7 @@
 //!
 //! The names are read by others: `loadgen/src/machine/page.rs`, `deploy/`.
 
-use crate::batch::SEND_DROPS;
+use crate::batch::{SEND_DROPS, SendTally};
 use crate::metrics::{DropReason, LeaveReason, NativeCounters, Summary};
 use crate::server::Report;
 use prometheus_client::collector::Collector;
@@ -88,6 +88,13 @@ impl Page {
             "outcome",
             outcomes,
         )?;
+        let offered_to = copies_offered_to(copies);
+        out.counters(
+            "copies_offered",
+            "The same by whom they are for: plain members a message each, native ones a datagram of many, or one address",
+            "to",
+            offered_to,
+        )?;
         out.counter("trains_refused", "Trains (GSO) refused and sent one by one", copies.trains_refused)?;
         let notices = [
             ("told", counters.notices_told),
@@ -165,6 +172,12 @@ impl Writer<'_> {
     }
 }
 
+/// For whom copies are: members of each protocol, which get what their room
+/// gets, or one address: answers, acknowledgements, repairs.
+pub(super) fn copies_offered_to(copies: &SendTally) -> [(&'static str, u64); 3] {
+    [("plain", copies.offered_plain()), ("native", copies.offered_cast), ("single", copies.offered_single)]
+}
+
 /// What is counted of the native protocol: name, meaning, count.
 pub(super) fn native_counters(native: &NativeCounters) -> [(&'static str, &'static str, u64); 27] {
     [
@@ -220,6 +233,7 @@ mod tests {
             report.counters.native.datagrams_in = 3;
             report.counters.drop(DropReason::Mirror);
             report.kernel_drops = 9;
+            (report.copies.offered, report.copies.offered_cast, report.copies.offered_single) = (10, 5, 1);
         });
         for line in [
             "outcry_members{protocol=\"plain\"} 3.0",
@@ -229,6 +243,9 @@ mod tests {
             "outcry_drops_total{reason=\"mirror\"} 1",
             "outcry_kernel_drops_total 9",
             "outcry_copies_total{outcome=\"sent\"} 0",
+            "outcry_copies_offered_total{to=\"plain\"} 4",
+            "outcry_copies_offered_total{to=\"native\"} 5",
+            "outcry_copies_offered_total{to=\"single\"} 1",
             "outcry_native_repairs_total 0",
         ] {
             assert!(page.lines().any(|on_page| on_page == line), "{line} is not in\n{page}");

@@ -185,6 +185,7 @@ mod tests {
             remote: ([127, 0, 0, 1], 1).into(),
             name: "x".into(),
             native: false,
+            muted: false,
             since_unix_s: 0,
             lines: number * 7919 % 5000,
             bytes: 0,

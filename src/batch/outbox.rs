@@ -340,16 +340,19 @@ impl Outbox {
         self.plan_order();
         let members = rosters.plain().len();
         self.plan_spans(members);
-        tally.offered += self.offered(members) + self.casts.begin(rosters);
+        let (cast, single) = (self.casts.begin(rosters), self.unicasts.len() as u64);
+        tally.offered += self.offered(members) + cast + single;
+        tally.offered_cast += cast;
+        tally.offered_single += single;
     }
 
-    /// Copies of this turn, from members and messages alone.
+    /// Copies of this turn to the plain room, from members and messages alone.
     fn offered(&self, members: usize) -> u64 {
         let alike = (members - self.skips.len()) * self.messages.len();
         let messages = self.message_count();
         let heard = |speaker: &Speaker| usize::from(speaker.end.min(messages) - speaker.first - speaker.own);
         let others: usize = self.speakers.iter().map(heard).sum();
-        (alike + others + self.unicasts.len()) as u64
+        (alike + others) as u64
     }
 
     fn plan_order(&mut self) {

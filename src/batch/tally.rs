@@ -31,6 +31,10 @@ pub const SEND_DROPS: [(SendDrop, &str); 5] = [
 pub struct SendTally {
     /// Copies that the core asked for, computed from members and messages, not from what was sent.
     pub offered: u64,
+    /// Of these: datagrams to the members of numbered rooms, each of which can hold many messages.
+    pub offered_cast: u64,
+    /// Of these: datagrams to one address.
+    pub offered_single: u64,
     /// Copies that the kernel took.
     pub sent: u64,
     /// Copies that it did not, by [`SendDrop`].
@@ -40,6 +44,11 @@ pub struct SendTally {
 }
 
 impl SendTally {
+    /// Copies offered to the members of the plain room, a message each.
+    pub fn offered_plain(&self) -> u64 {
+        self.offered - self.offered_cast - self.offered_single
+    }
+
     /// Counts `copies` as dropped for `cause`.
     pub fn drop(&mut self, cause: SendDrop, copies: u64) {
         self.dropped[cause as usize] += copies;

@@ -147,7 +147,7 @@ struct Who {
 
 #[derive(Args, Debug)]
 struct Why {
-    /// For the log
+    /// For the log: the member is not told
     #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
 }
@@ -267,21 +267,22 @@ fn told(ask: &Ask, done: &Value) -> String {
             at(key).as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
         if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") }
     };
+    let members = || if at("members") == 1 { "1 member".to_owned() } else { format!("{} members", at("members")) };
     let kept = if at("kept") == true { "" } else { "; it ends with the relay, which has no --ban-file" };
     match ask {
         Ask::Stats {} => text("text").trim_end().to_owned(),
         Ask::Kick { .. } => format!("{} was removed and is refused for a minute", text("address")),
         Ask::Mute { .. } => format!("{} is mute", text("address")),
         Ask::Unmute { .. } => format!("{} is not mute", text("address")),
-        Ask::Ban { .. } => format!("{} is banned, which removes {} members{kept}", text("target"), at("members")),
+        Ask::Ban { .. } => format!("{} is banned, which removes {}{kept}", text("target"), members()),
         Ask::Unban { .. } => format!("{} is not banned any more", text("target")),
         Ask::Lockdown { on: true } => "nobody new is let in".to_owned(),
         Ask::Lockdown { on: false } => "the limits decide who is let in".to_owned(),
-        Ask::Say { .. } => format!("said to {} members", at("members")),
+        Ask::Say { .. } => format!("said to {}", members()),
         Ask::Reload {} => format!("changed: {}; needs a restart: {}", keys("changed"), keys("restart")),
         Ask::Drain { deadline_ms, .. } => {
             let deadline = Duration::from_millis(deadline_ms.unwrap_or_default());
-            format!("nobody is let in; it ends when its {} members have left, or in {deadline:?}", at("members"))
+            format!("nobody is let in; the relay ends in {deadline:?}, or when nobody is left of {}", members())
         }
         Ask::Log { .. } => format!("logged from now on: {}", text("log")),
         Ask::Peers {} | Ask::Top { .. } | Ask::Rooms {} | Ask::Bans {} => String::new(),

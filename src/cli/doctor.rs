@@ -1,7 +1,7 @@
 //! Owns `outcry doctor`: what the doctor found, as lines for people or as
 //! JSON, and the exit code. Never looks at the machine itself.
 
-use super::settings::{self, Settings};
+use super::settings::Sources;
 use super::{EXIT_USAGE, has_colours, report, write_out};
 use clap::Args;
 use outcry::doctor::{self, Asked, Finding, Level};
@@ -64,7 +64,7 @@ impl FromStr for Destination {
 
 /// Prints what the doctor finds; its worst finding is the exit code.
 pub(super) fn run(args: &DoctorArgs) -> ExitCode {
-    let config = match settings::resolve(Settings::default(), args.config.as_deref(), None) {
+    let config = match (Sources { file: args.config.clone(), ..Sources::default() }).resolve() {
         Ok(config) => config,
         Err(error) => {
             report(error);

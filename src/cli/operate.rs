@@ -4,32 +4,15 @@
 
 use super::log::LevelHandle;
 use super::service::Manager;
-use super::settings::{self, Settings};
+use super::settings::{self, Sources};
 use outcry::config::{Config, ControlAt, LogLevel};
 pub(super) use outcry::control::Prepared;
-use outcry::control::{self, Control, ControlError, Orders, Reloaded, SocketError, Surroundings};
+use outcry::control::{self, Control, ControlError, Former, Orders, Reloaded, SocketError, Surroundings};
 use outcry::server::Server;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use thiserror::Error;
-
-/// Where settings came from, to read them again.
-#[derive(Clone)]
-pub(super) struct Sources {
-    pub(super) flags: Settings,
-    pub(super) file: Option<PathBuf>,
-    pub(super) handed_over: Option<SocketAddr>,
-}
-
-impl Sources {
-    /// The configuration as they say it now.
-    pub(super) fn resolve(&self) -> Result<Config, settings::SettingsError> {
-        settings::resolve(self.flags.clone(), self.file.as_deref(), self.handed_over)
-    }
-}
 
 /// Why there is no operator's thread.
 #[derive(Debug, Error)]
@@ -70,10 +53,11 @@ pub(super) fn restore(server: &mut Server, prepared: &Prepared, config: &Config)
     let Some(path) = &config.state_file else { return };
     let life = Duration::from_millis(config.limits.idle_ms);
     match control::read_members(path, life, control::unix_now_s()) {
-        Ok(members) if members.is_empty() => {}
-        Ok(members) => {
+        Ok(former) if former == Former::default() => {}
+        Ok(Former { members, muted }) => {
             let restored = server.restore(members.iter().map(|(remote, name)| (*remote, name.as_str())));
-            tracing::info!(restored, of = members.len(), "members of before are here again");
+            muted.iter().for_each(|remote| server.restore_mute(*remote));
+            tracing::info!(restored, of = members.len(), muted = muted.len(), "members of before are here again");
         }
         Err(error) => tracing::warn!("nobody of before is here again: the file {}: {error}", path.display()),
     }

@@ -3,29 +3,24 @@
 
 use super::log::LevelHandle;
 use super::service::Manager;
-use super::settings::{self, Settings};
+use super::settings::Sources;
 use outcry::config::Config;
 use outcry::server::Server;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use thiserror::Error;
+use std::convert::Infallible;
 
-/// Where settings came from.
-#[derive(Clone)]
-pub(super) struct Sources {
-    pub(super) flags: Settings,
-    pub(super) file: Option<PathBuf>,
-    pub(super) handed_over: Option<SocketAddr>,
+/// There is nothing to make ready.
+pub(super) struct Prepared;
+
+/// Never fails.
+pub(super) fn prepare(_config: &Config) -> Result<Prepared, OperateError> {
+    Ok(Prepared)
 }
 
-impl Sources {
-    pub(super) fn resolve(&self) -> Result<Config, settings::SettingsError> {
-        settings::resolve(self.flags.clone(), self.file.as_deref(), self.handed_over)
-    }
-}
+/// No files are kept.
+pub(super) fn restore(_server: &mut Server, _prepared: &Prepared, _config: &Config) {}
 
 /// Nothing can go wrong.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum OperateError {}
 
 impl OperateError {
@@ -34,14 +29,7 @@ impl OperateError {
     }
 }
 
-pub(super) struct Prepared;
-
-pub(super) fn prepare(_config: &Config) -> Result<Prepared, OperateError> {
-    Ok(Prepared)
-}
-
-pub(super) fn restore(_server: &mut Server, _prepared: &Prepared, _config: &Config) {}
-
+/// There is no thread.
 pub(super) struct Operating;
 
 impl Operating {
@@ -50,7 +38,7 @@ impl Operating {
         _server: &Server,
         _program: (Sources, Config),
         _around: (LevelHandle, Manager),
-    ) -> Result<Self, OperateError> {
+    ) -> Result<Self, Infallible> {
         Ok(Self)
     }
 

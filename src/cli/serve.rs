@@ -2,9 +2,9 @@
 //! to stderr, the relay runs. Never touches a socket.
 
 use super::log::{LevelHandle, Log};
-use super::operate::{self, Operating, Prepared, Sources};
+use super::operate::{self, Operating, Prepared};
 use super::service::Manager;
-use super::settings::{self, Settings};
+use super::settings::{self, Settings, Sources};
 use super::{EXIT_USAGE, admin, console, print_line, report, signals, write_out};
 use clap::Args;
 use outcry::config::Config;

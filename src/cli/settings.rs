@@ -204,7 +204,7 @@ pub(super) struct Settings {
     #[arg(long, value_name = "FILE", help_heading = "Operating")]
     pub(super) ban_file: Option<PathBuf>,
 
-    /// File that keeps plain members over a restart or a crash [default: none]
+    /// File that keeps plain members, and mutes, over a restart or a crash [default: none]
     #[arg(long, value_name = "FILE", help_heading = "Operating")]
     pub(super) state: Option<PathBuf>,
 
@@ -253,16 +253,23 @@ pub(super) enum SettingsError {
     Wrong { path: PathBuf, source: toml::de::Error },
 }
 
-/// The configuration: flags win over the file, the file over the defaults, and
-/// the address of a socket that was handed over over all of them.
-pub(super) fn resolve(
-    flags: Settings,
-    file: Option<&Path>,
-    handed_over: Option<SocketAddr>,
-) -> Result<Config, SettingsError> {
-    let file = file.map_or(Ok(Settings::default()), Settings::read)?;
-    let settings = flags.or(file);
-    Settings { bind: handed_over.map(Bind).or(settings.bind), ..settings }.config()
+/// Where settings come from, to be read again, too.
+#[derive(Clone, Default)]
+pub(super) struct Sources {
+    pub(super) flags: Settings,
+    pub(super) file: Option<PathBuf>,
+    /// The address of a socket that was handed over.
+    pub(super) handed_over: Option<SocketAddr>,
+}
+
+impl Sources {
+    /// The configuration as they say it now: flags win over the file, the file
+    /// over the defaults, and what was handed over over all of them.
+    pub(super) fn resolve(&self) -> Result<Config, SettingsError> {
+        let file = self.file.as_deref().map_or(Ok(Settings::default()), Settings::read)?;
+        let settings = self.flags.clone().or(file);
+        Settings { bind: self.handed_over.map(Bind).or(settings.bind), ..settings }.config()
+    }
 }
 
 impl Settings {

@@ -119,10 +119,14 @@ impl Gaps {
         Arrival::New
     }
 
-    /// Numbers `from` to `to` will never come. Those that came stay.
+    /// Numbers `from` to `to` will never come. Those that came stay. The wrong
+    /// way round, they are none.
     pub(super) fn declare_gone(&mut self, from: u64, to: u64, now: Time, wait: Duration) {
         let from = from.max(self.next);
-        if to > self.newest && from <= to {
+        if from > to {
+            return;
+        }
+        if to > self.newest {
             self.raise(from - 1, now, wait);
             self.add_gone(self.newest + 1, to);
             self.newest = to;
@@ -335,6 +339,13 @@ mod tests {
         assert_eq!((gaps.next(), gaps.newest(), gaps.due.is_some()), (7, 6, true));
         assert_eq!(asked(&mut gaps, ms(100)), []);
         assert_eq!(gaps.due(), None);
+    }
+
+    #[test]
+    fn a_range_the_wrong_way_round_is_nothing() {
+        let mut gaps = Gaps::new(1, 8, ms(0));
+        gaps.declare_gone(7, 4, ms(0), WAIT);
+        assert_eq!((asked(&mut gaps, ms(0)), gaps.skip_gone()), (vec![(1, 8)], None));
     }
 
     #[derive(Clone, Debug)]

@@ -378,6 +378,15 @@ impl Client {
         }
     }
 
+    /// The system says that nobody listens at the relay's address. Anyone can
+    /// forge that, and a relay may be about to start again: the relay is asked,
+    /// once a second at most, and only its silence counts.
+    pub fn relay_unreachable(&mut self, now: Time) {
+        if let Some(session) = self.session.as_mut().filter(|_| self.hello.is_none() && self.hello_at.is_none()) {
+            session.doubt(now);
+        }
+    }
+
     /// Ends: the relay is told three times within 200 ms, what was not
     /// acknowledged is given up. Keep fetching datagrams until
     /// [`next_deadline`](Self::next_deadline) is `None`.

@@ -100,7 +100,7 @@ fn parse(path: &Path, text: &str) -> Result<Vec<BanRow>, BansError> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     let mut rows = Vec::new();
     for (at, line) in lines {
-        let row: BanRow = serde_json::from_str(line).map_err(|error| wrong(at, error.to_string()))?;
+        let row: BanRow = serde_json::from_str(line).map_err(|error| wrong(at, in_its_line(&error)))?;
         let ban = row.ban().map_err(|error| wrong(at, format!("{:?}: {error}", row.target)))?;
         if rows.len() >= config::BANS_MAX {
             return Err(wrong(at, format!("more than {} bans", config::BANS_MAX)));
@@ -108,6 +108,13 @@ fn parse(path: &Path, text: &str) -> Result<Vec<BanRow>, BansError> {
         rows.push(BanRow { target: ban.target.to_string(), ..row });
     }
     Ok(rows)
+}
+
+/// What is wrong with a line of JSON: there, every line is the first one.
+fn in_its_line(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let what = text.split(" at line ").next().unwrap_or(&text);
+    format!("{what} at column {}", error.column())
 }
 
 #[cfg(test)]
@@ -147,7 +154,8 @@ mod tests {
             ("{\"target\":\"bob\",\"since_unix_s\":1,\"untill\":5}\n", 1, "untill"),
         ] {
             let error = parse(path, text).unwrap_err().to_string();
-            assert!(error.contains(&format!("line {line}")) && error.contains(word), "{error}");
+            assert!(error.contains(&format!("line {line}:")) && error.contains(word), "{error}");
+            assert_eq!(error.matches("line").count(), 1, "{error}");
         }
         assert_eq!(parse(path, good).unwrap().len(), 1, "what says no reason needs none");
         assert!(parse(path, &good.repeat(config::BANS_MAX + 1)).is_err());

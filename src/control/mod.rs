@@ -14,7 +14,7 @@ mod work;
 
 pub use bans::BansError;
 pub use client::{AskError, Client};
-pub use members::{StateError, read as read_members};
+pub use members::{Former, StateError, read as read_members};
 pub use protocol::{Answer, Ask, BanRow, PeerRow, RoomRow};
 pub use socket::{SocketError, default_path, likely_paths};
 

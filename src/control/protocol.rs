@@ -121,6 +121,8 @@ pub struct PeerRow {
     pub name: String,
     /// `plain` or `native`.
     pub protocol: String,
+    /// Whether nobody hears it.
+    pub muted: bool,
     /// When it came, in seconds of Unix time.
     pub since_unix_s: u64,
     /// Lines it has said.

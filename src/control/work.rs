@@ -185,7 +185,7 @@ impl Work {
         let reloaded = self.surroundings.read()?;
         let files = Files::of(&reloaded.config);
         // All that can be wrong is found before anything is changed.
-        BanBook::read(files.bans.clone()).map_err(|error| error.to_string())?;
+        BanBook::read(files.bans.clone()).map_err(|error| format!("nothing was changed: {error}"))?;
         self.relay.reconfigure(reloaded.config.clone()).ok_or(ENDED)?;
         self.read_bans(files.bans.clone())?;
         self.files = files;
@@ -272,9 +272,9 @@ fn end(done: Done) -> Lines {
 }
 
 fn peer_row(member: Member) -> Answer {
-    let Member { remote: address, name, native, since_unix_s, lines, bytes } = member;
-    let protocol = if native { "native" } else { "plain" };
-    Answer::row(PeerRow { address, name: name.to_string(), protocol: protocol.to_owned(), since_unix_s, lines, bytes })
+    let Member { remote: address, name, native, muted, since_unix_s, lines, bytes } = member;
+    let (name, protocol) = (name.to_string(), if native { "native" } else { "plain" }.to_owned());
+    Answer::row(PeerRow { address, name, protocol, muted, since_unix_s, lines, bytes })
 }
 
 fn room_row(room: RoomView) -> Answer {
@@ -284,6 +284,7 @@ fn room_row(room: RoomView) -> Answer {
 
 fn stats(report: &Report) -> Value {
     let counters = &report.counters;
+    let [plain_messages, native_messages] = counters.messages();
     let drops = crate::metrics::DropReason::ALL.iter();
     let drops: serde_json::Map<_, _> =
         drops.map(|&reason| (reason.name().to_owned(), counters.dropped(reason).into())).collect();
@@ -299,7 +300,13 @@ fn stats(report: &Report) -> Value {
         "control": counters.control,
         "dropped": drops,
         "kernel_drops": report.kernel_drops,
+        "messages": { "plain": plain_messages, "native": native_messages },
         "copies": report.copies.offered,
+        "copies_to": {
+            "plain": report.copies.offered_plain(),
+            "native": report.copies.offered_cast,
+            "single": report.copies.offered_single,
+        },
         "sent": report.copies.sent,
         "copies_dropped": report.copies.dropped_total(),
         "inside_ns": { "p50": report.sojourn_ns.p50, "p99": report.sojourn_ns.p99, "p999": report.sojourn_ns.p999 },

@@ -52,6 +52,13 @@ pub enum Event {
         /// Its name.
         name: Arc<str>,
     },
+    /// A member is mute from now on, or not any more.
+    Muted {
+        /// Its address.
+        remote: SocketAddr,
+        /// Which of both.
+        muted: bool,
+    },
     /// Somebody, member or not, sent a text. Only while the console is on.
     Heard {
         /// Its address.

@@ -89,7 +89,8 @@ impl Relay {
         let name = self.free_name(name);
         let member = self.native.fresh_plain();
         let index = self.peers.insert(path, name, member, now);
-        self.peers.peer_mut(index).muted = self.admission.is_muted(path.remote, now);
+        let muted = self.admission.is_muted(path.remote, now);
+        self.peers.peer_mut(index).muted = muted;
         out.arrived(index, path);
         self.admission.joined(&self.limits, path.remote);
         self.counters.joined += 1;
@@ -97,6 +98,7 @@ impl Relay {
         self.enter_plain_join(now, index, out);
         let name = Arc::clone(&self.peers.peer(index).name);
         self.events.push_back(Event::Joined { remote: path.remote, name, unix_s: now.unix_s(), native: false });
+        self.come_mute(path.remote, muted);
     }
 
     pub(super) fn leave(&mut self, now: Time, index: MemberIndex, reason: LeaveReason, out: &mut Outbox) {
@@ -104,6 +106,7 @@ impl Relay {
         let (peer, moved) = self.peers.remove(index);
         out.departed(index, path, moved);
         self.admission.left(path.remote);
+        self.left_mute(now, path.remote, peer.muted);
         self.counters.leave(reason);
         let name = Name::parse(&peer.name).expect("invariant: a member's name is a name");
         self.notify(now, Change::Left, &name, None, out);

@@ -55,15 +55,29 @@ impl Relay {
     pub(super) fn mute(&mut self, now: Time, target: &Target, muted: bool) -> Outcome {
         let remote = if let Some(index) = self.find_peer(target) {
             self.peers.peer_mut(index).muted = muted;
-            let remote = self.peers.path(index).remote;
-            self.admission.mute(remote, muted, now);
-            remote
+            self.peers.path(index).remote
         } else if let Some(remote) = self.native.mute(target, muted) {
             remote
         } else {
             return Outcome::NoSuch;
         };
+        self.admission.mute(remote, muted, now);
+        self.events.push_back(Event::Muted { remote, muted });
         if muted { Outcome::Muted(remote) } else { Outcome::Unmuted(remote) }
+    }
+
+    /// Tells that who has just come is mute, if it is.
+    pub(super) fn come_mute(&mut self, remote: SocketAddr, muted: bool) {
+        if muted {
+            self.events.push_back(Event::Muted { remote, muted });
+        }
+    }
+
+    /// Whoever is mute when it leaves is so for an hour, if it comes again.
+    pub(super) fn left_mute(&mut self, now: Time, remote: SocketAddr, muted: bool) {
+        if muted {
+            self.admission.mute(remote, true, now);
+        }
     }
 
     pub(super) fn find_peer(&self, target: &Target) -> Option<MemberIndex> {
@@ -224,6 +238,13 @@ impl Relay {
         let name = Arc::clone(&self.peers.peer(index).name);
         self.events.push_back(Event::Restored { remote, name, unix_s: now.unix_s() });
         true
+    }
+
+    /// Whoever is at this address, or comes from it within the hour, is mute:
+    /// so it was before the relay was started anew.
+    pub fn restore_mute(&mut self, now: Time, remote: SocketAddr) {
+        self.admission.mute(remote, true, now);
+        self.mute(now, &Target::Address(remote), true);
     }
 }
 

@@ -112,9 +112,13 @@ impl Relay {
 
     fn admit_proven(&mut self, now: Time, path: Path, name: Name, out: &mut Outbox) -> Verdict {
         let verdict = self.admit(now, path, name, out);
-        if matches!(verdict, Verdict::Control) {
-            let members = u32::try_from(self.peers.len()).unwrap_or(u32::MAX);
-            self.answer(path, Answer::Welcome(members), out);
+        match verdict {
+            Verdict::Control => {
+                let members = u32::try_from(self.peers.len()).unwrap_or(u32::MAX);
+                self.answer(path, Answer::Welcome(members), out);
+            }
+            Verdict::Dropped(DropReason::Banned) => self.answer(path, Answer::Banned, out),
+            _ => {}
         }
         verdict
     }

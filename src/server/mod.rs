@@ -360,6 +360,14 @@ impl Server {
         restored
     }
 
+    /// Whoever is at this address, or comes from it within the hour, is mute.
+    /// To be called before the first turn, and for plain members after [`restore`](Self::restore).
+    pub fn restore_mute(&mut self, remote: SocketAddr) {
+        let now = self.clock.now();
+        self.relay.restore_mute(now, remote);
+        self.apply_events();
+    }
+
     /// Sets a ban before the first turn. Returns whether there was room for it.
     pub fn ban(&mut self, ban: Ban) -> bool {
         let now = self.clock.now();
@@ -538,6 +546,7 @@ impl Server {
                 tracing::info!(target: AUDIT, %remote, name = &*name, "renamed");
                 self.directory.rename(remote, name);
             }
+            Event::Muted { remote, muted } => self.directory.mute(remote, muted),
             Event::Heard { remote, text } => self.tell(Notice::Heard { remote, text }),
         }
     }

@@ -1,6 +1,7 @@
 //! The plain protocol's text: what a datagram says, and the relay's own lines.
 //! Never decides what follows from it: the rows of the table are the relay's.
 
+use super::header::Code;
 use std::fmt::{self, Write};
 use std::str::{self, FromStr};
 
@@ -402,6 +403,17 @@ pub fn challenge_code(text: &str) -> Option<&str> {
     (code.len() == CODE_LEN && code.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(code)
 }
 
+/// Why the relay's line says that it has removed the member that reads it, in either language.
+pub fn removal(text: &str) -> Option<Code> {
+    let text = without_line_end(text);
+    if !text.starts_with(RELAY_PREFIX) {
+        return None;
+    }
+    let says = |what| [Lang::Zh, Lang::En].iter().any(|&lang| answer(lang, what).as_bytes() == text.as_bytes());
+    let removals = [(Answer::Kicked, Code::Kicked), (Answer::Banned, Code::Banned)];
+    removals.into_iter().find(|&(what, _)| says(what)).map(|(_, code)| code)
+}
+
 /// Whether the relay wrote it: an answer, or a notice in either language. A
 /// member can write what looks like a notice, so this is for statistics only.
 pub fn is_relays_own(text: &str) -> bool {
@@ -492,6 +504,17 @@ mod tests {
         {
             assert_eq!(challenge_code(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_removal_is_read_back_and_no_other_line() {
+        let read = |lang, what| removal(str::from_utf8(answer(lang, what).as_bytes()).unwrap());
+        for lang in [Lang::Zh, Lang::En] {
+            assert_eq!(read(lang, Answer::Kicked), Some(Code::Kicked));
+            assert_eq!(read(lang, Answer::Banned), Some(Code::Banned));
+            assert_eq!(read(lang, Answer::Muted), None);
+        }
+        assert_eq!(removal("bob : [relay] you were banned by the operator"), None);
     }
 
     #[test]

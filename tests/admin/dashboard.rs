@@ -1,9 +1,11 @@
 //! The page for people, in a browser without a screen: its numbers are those
 //! of `/api/stats`, and it asks nobody else for anything.
 
-use crate::process::{skip, until};
+use crate::process::{HANG, skip, until};
 use crate::room::Member;
 use crate::web::Watched;
+use outcry::blocking::Connection;
+use outcry::client::{Event, Options, RoomSpec};
 use outcry::metrics::human_nanos;
 use serde_json::Value;
 use std::process::{Command, Stdio};
@@ -42,12 +44,17 @@ fn number(page: &str, id: &str) -> u64 {
 }
 
 /// Fields that count, with where they come from.
-const COUNTS: [(&str, &str); 8] = [
+const COUNTS: [(&str, &str); 13] = [
     ("members", "/members/total"),
     ("members-plain", "/members/plain"),
     ("members-native", "/members/native"),
     ("messages", "/messages/total"),
+    ("messages-plain", "/messages/plain"),
+    ("messages-native", "/messages/native"),
     ("copies", "/copies/sent"),
+    ("copies-plain", "/copies/offered_to/plain"),
+    ("copies-native", "/copies/offered_to/native"),
+    ("copies-single", "/copies/offered_to/single"),
     ("dropped", "/drops_total"),
     ("unsent", "/copies/dropped_total"),
     ("kernel", "/kernel_drops"),
@@ -115,6 +122,56 @@ fn the_pages_numbers_are_those_of_the_stats() {
         |id: &str| page.split(&format!("id=\"{id}\"")).nth(1).unwrap().split("</tbody>").next().unwrap().to_owned();
     assert!(rows("drops").contains("<td>control_character</td>"), "{}", rows("drops"));
     assert!(rows("talkers").contains("<td>alice</td>"), "{}", rows("talkers"));
+}
+
+/// Bob is in the room and reads nothing; then he does again.
+#[test]
+fn a_member_that_does_not_read_is_shown_until_it_has_caught_up() {
+    const SAID: u64 = 100;
+    let watched = Watched::start();
+    let addr = watched.relay.addr.to_string();
+    let [mut alice, mut bob] = ["alice", "bob"].map(|name| Connection::open(&addr, Options::new(name)).unwrap());
+    let lobby = alice.join(RoomSpec::lobby()).unwrap();
+    for connection in [&mut alice, &mut bob] {
+        _ = connection.join(RoomSpec::lobby());
+        while !matches!(connection.receive(HANG).unwrap(), Some(Event::Joined { .. })) {}
+    }
+    for _ in 0..SAID {
+        alice.send(lobby, &[b'x'; 1000]).unwrap();
+    }
+    let mut said = 0;
+    // Only who reports what it has is live; alice does.
+    let slow = until("bob to be slow", || {
+        while let Some(event) = alice.receive(Duration::from_millis(20)).unwrap() {
+            said += u64::from(matches!(event, Event::Delivered { .. }));
+        }
+        let slow = watched.fetch("/api/slow").json();
+        (slow["total"] == 1 && said == SAID).then_some(slow)
+    });
+    let room = watched.fetch("/api/rooms").json()["rooms"][0].clone();
+    assert_eq!((room["slow"].as_u64(), room["members"].as_u64()), (Some(1), Some(2)), "{room}");
+    // What alice said, and his own coming, of which he has not said that he knows it.
+    let (row, behind) = (&slow["slow"][0], SAID + 1);
+    assert_eq!((row["name"].as_str(), row["room"].as_str()), (Some("bob"), Some("lobby")), "{slow}");
+    assert_eq!((row["behind"].as_u64(), row["lost"].as_u64()), (Some(behind), Some(0)), "{slow}");
+    let peers = watched.fetch("/api/peers").json();
+    let is_bob = |peer: &&Value| peer["name"] == "bob";
+    assert_eq!(row["address"], peers["peers"].as_array().unwrap().iter().find(is_bob).unwrap()["address"]);
+    if let Some(page) = shown(&format!("http://{}/", watched.addr)) {
+        let shown = page.split("id=\"slow\"").nth(1).unwrap().split("</tbody>").next().unwrap();
+        assert!(shown.contains("<td>bob</td>") && shown.contains(&format!("<td>{behind}</td>")), "{shown}");
+    } else {
+        skip("a slow member in a browser: no chromium here");
+    }
+    let mut heard = 0;
+    until("bob to have caught up", || {
+        while let Some(event) = bob.receive(Duration::from_millis(20)).unwrap() {
+            assert!(!matches!(event, Event::Gap { .. }), "the ring holds all of it");
+            heard += u64::from(matches!(event, Event::Message(_)));
+        }
+        (heard == SAID && watched.fetch("/api/slow").json()["total"] == 0).then_some(())
+    });
+    assert_eq!(watched.fetch("/api/rooms").json()["rooms"][0]["slow"], 0);
 }
 
 #[test]

@@ -78,6 +78,8 @@ pub(super) struct Model {
     pub(super) end: Option<(End, String)>,
     /// The relay did not let this member into its only room.
     pub(super) shut_out: Option<(String, Code)>,
+    /// The relay has sent this member to another one.
+    is_moving: bool,
     /// The user wants to leave.
     pub(super) is_leaving: bool,
     /// Something was not sent or not delivered.
@@ -100,6 +102,7 @@ impl Model {
             asked: Vec::new(),
             end: None,
             shut_out: None,
+            is_moving: false,
             is_leaving: false,
             has_failed: false,
         }
@@ -152,7 +155,10 @@ impl Model {
             Event::Connected { member, resumed, .. } => self.connected(member, resumed),
             Event::Refused { code, retry } => self.standing = Standing::Away(words::refused_for_now(code, retry)),
             Event::Reconnecting { why } => self.standing = Standing::Away(why.to_string()),
-            Event::Moved { to } => self.notice(format!("the relay has moved to {}", shown(to.as_bytes()))),
+            Event::Moved { to } => {
+                self.is_moving = true;
+                self.notice(format!("the relay has moved to {}", shown(to.as_bytes())));
+            }
             Event::Closed { why, reason } => {
                 self.standing = Standing::Over;
                 self.end = Some((why, shown(reason.as_bytes())));
@@ -217,13 +223,14 @@ impl Model {
         let is_first = self.me.is_none();
         self.standing = Standing::Connected;
         self.me = Some(member);
+        let has_moved = std::mem::take(&mut self.is_moving);
         if !resumed {
             self.ignored.members.clear();
             for tab in &mut self.tabs {
                 tab.members.forget();
                 if !is_first {
                     tab.settle_delivered();
-                    tab.warn("the relay was started anew: what was said meanwhile may be missing");
+                    tab.warn(words::begun_anew(has_moved));
                 }
             }
         }

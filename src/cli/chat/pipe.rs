@@ -36,6 +36,8 @@ struct Pipe {
     /// Lines taken for which the permit was not given back.
     owed: usize,
     has_ended: bool,
+    /// How it stood with the relay when that was last told.
+    told_standing: Standing,
     ticks_away: u32,
     ticks_quiet: u32,
 }
@@ -50,8 +52,17 @@ pub(super) fn run(link: Link, model: Model, has_commands: bool) -> Ending {
         report("type a line and Enter; the end of the input (Ctrl-D) leaves, /help shows commands");
     }
     let has_commands = has_commands || io::stdin().is_terminal();
-    let mut pipe =
-        Pipe { link, model, has_commands, permits, owed: 0, has_ended: false, ticks_away: 0, ticks_quiet: 0 };
+    let mut pipe = Pipe {
+        link,
+        model,
+        has_commands,
+        permits,
+        owed: 0,
+        has_ended: false,
+        told_standing: Standing::Connected,
+        ticks_away: 0,
+        ticks_quiet: 0,
+    };
     let ending = pipe.chat();
     pipe.link.close();
     ending
@@ -65,6 +76,7 @@ impl Pipe {
                 Err(RecvTimeoutError::Timeout) => self.tick(),
                 Err(RecvTimeoutError::Disconnected) => Some(Ending::Done),
             };
+            self.tell_standing();
             match self.show() {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ending::Done,
@@ -113,6 +125,21 @@ impl Pipe {
                 None
             }
         }
+    }
+
+    /// Says when the relay is away, and when it is back.
+    fn tell_standing(&mut self) {
+        let now = &self.model.standing;
+        if self.told_standing == *now {
+            return;
+        }
+        match now {
+            Standing::Connected => report("connected again"),
+            Standing::Away(why) => report(format_args!("reconnecting: {why}")),
+            // How it ends is told in the end.
+            Standing::Over => {}
+        }
+        self.told_standing = now.clone();
     }
 
     /// Whether everything that was to be done is done.

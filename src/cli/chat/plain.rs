@@ -3,10 +3,12 @@
 //! waits for what ends the chat. Never shows a byte that [`one_line`] has not
 //! made harmless.
 
+use super::{EXIT_REFUSED, words};
 use crate::cli::lines::{LineReader, Speaker};
 use crate::cli::report;
 use crate::cli::sanitize::one_line;
-use outcry::wire::plain::challenge_code;
+use outcry::client::{Code, explain};
+use outcry::wire::plain::{challenge_code, removal};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::process::ExitCode;
@@ -39,6 +41,10 @@ enum ChatError {
     NoRelay(String),
     #[error("no relay is listening at {0} any more (port unreachable)")]
     Gone(String),
+    #[error("refused: {}", words::refused(*.0))]
+    Refused(Code),
+    #[error("the chat is over: {}", explain(*.0))]
+    Removed(Code),
     #[error("cannot talk to {addr}: {source}")]
     Socket { addr: String, source: io::Error },
     #[error("cannot write: {0}")]
@@ -49,6 +55,8 @@ enum ChatError {
 enum Event {
     /// The relay has answered.
     Heard,
+    /// The relay does not want the user any more, or at all.
+    Removed(Code),
     /// The relay has asked for a code, and has been sent it.
     Challenged,
     /// The user wants to leave.
@@ -74,8 +82,9 @@ pub(super) fn run(addr: &str, name: &Speaker) -> ExitCode {
     match chat(addr, name) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            let is_refused = matches!(error, ChatError::Refused(_));
             report(error);
-            ExitCode::FAILURE
+            if is_refused { ExitCode::from(EXIT_REFUSED) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -109,6 +118,7 @@ fn join_first(
                 thread::spawn(move || sender.send(show_datagrams(&showing, &sender)));
                 match await_answer(&link, events) {
                     Ok(joined) => return Ok(joined.then_some(link)),
+                    Err(Event::Removed(why)) => return Err(ChatError::Refused(why)),
                     Err(error) => failure = ending(addr, error, ChatError::NoRelay),
                 }
             }
@@ -152,7 +162,7 @@ fn stay(addr: &str, link: &Link, events: &Receiver<Event>) -> Result<(), ChatErr
 /// Gives a refusal the time to come: what a pipe sent may have met nobody.
 fn linger(events: &Receiver<Event>) -> Result<(), Event> {
     match events.recv_timeout(LINGER) {
-        Ok(Event::Refused) => Err(Event::Refused),
+        Ok(end @ (Event::Refused | Event::Removed(_))) => Err(end),
         Ok(Event::Heard | Event::Challenged) => linger(events),
         _ => Ok(()),
     }
@@ -163,6 +173,7 @@ fn ending(addr: &str, end: Event, refused: fn(String) -> ChatError) -> ChatError
     match end {
         Event::Failed(source) => ChatError::Socket { addr, source },
         Event::OutputFailed(error) => ChatError::Output(error),
+        Event::Removed(why) => ChatError::Removed(why),
         _ => refused(addr),
     }
 }
@@ -231,7 +242,7 @@ fn show_datagrams(link: &Link, events: &Sender<Event>) -> Event {
             Err(error) if passes(&error) => continue,
             Err(error) => return Event::of(error),
         };
-        match std::str::from_utf8(message).ok().and_then(challenge_code) {
+        match str::from_utf8(message).ok().and_then(challenge_code) {
             Some(code) if challenges < CHALLENGES_MAX => {
                 challenges += 1;
                 if let Err(end) = link.send(&link.name.says(code)) {
@@ -248,6 +259,9 @@ fn show_datagrams(link: &Link, events: &Sender<Event>) -> Event {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Event::OutputClosed,
             Err(error) => return Event::OutputFailed(error),
+        }
+        if let Some(why) = str::from_utf8(message).ok().and_then(removal) {
+            return Event::Removed(why);
         }
         if !heard {
             heard = events.send(Event::Heard).is_ok();

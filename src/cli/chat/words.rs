@@ -68,10 +68,19 @@ pub(super) fn joined(tab: &Tab, members: u32) -> String {
     }
 }
 
+/// The relay does not know what was before.
+pub(super) fn begun_anew(has_moved: bool) -> &'static str {
+    match has_moved {
+        true => "this is another relay: what was said meanwhile may be missing",
+        false => "the relay was started anew: what was said meanwhile may be missing",
+    }
+}
+
 pub(super) fn left(name: &str, code: Code) -> String {
     match code {
         Code::Idle => format!("{name} has left: silent for too long"),
         Code::Kicked => format!("{name} was removed by the operator"),
+        Code::Banned => format!("{name} was banned by the operator"),
         Code::Unreachable => format!("{name} has left: cannot be reached any more"),
         _ => format!("{name} has left"),
     }

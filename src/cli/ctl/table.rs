@@ -19,11 +19,12 @@ impl Table {
         let numbers = [peer.lines, peer.bytes].map(|number| number.to_string());
         let [lines, bytes] = numbers;
         let name = one_line(peer.name.as_bytes()).to_string();
-        self.rows.push(vec![peer.address.to_string(), peer.protocol.clone(), here, lines, bytes, name]);
+        let protocol = if peer.muted { format!("{},mute", peer.protocol) } else { peer.protocol.clone() };
+        self.rows.push(vec![peer.address.to_string(), protocol, here, lines, bytes, name]);
     }
 
     pub(super) fn room(&mut self, room: &RoomRow) {
-        self.head = &["MEMBERS", "SLOW", "MESSAGES", "KEPT", "KIND", "NAME"];
+        self.head = &["MEMBERS", "SLOW", "ENTRIES", "KEPT", "KIND", "NAME"];
         let kind = match (room.sealed, room.unlisted) {
             (true, true) => "sealed,unlisted",
             (true, false) => "sealed",
@@ -80,7 +81,7 @@ pub(super) fn stats_line(former: &Value, stats: &Value) -> String {
     let p99 = std::time::Duration::from_nanos(stats["inside_ns"]["p99"].as_u64().unwrap_or(0));
     let [datagrams, relayed, dropped, copies, lost] =
         ["datagrams_in", "relayed", "dropped", "copies", "copies_dropped"].map(added);
-    let members = &stats["members"];
+    let members = sum(stats, "members");
     format!("{members:>7} {datagrams:>9} {relayed:>9} {dropped:>9} {copies:>9} {lost:>9} {p99:>9.1?}")
 }
 
@@ -105,6 +106,13 @@ mod tests {
         let at = |line: &str, word: &str| line.find(word).map(|at| line[..at].chars().count());
         assert_eq!(at(&lines[0], "ENDS IN"), at(&lines[2], "never"));
         assert!(!lines[2].contains('\u{1b}'), "{:?}", lines[2]);
+    }
+
+    #[test]
+    fn what_is_watched_stands_under_its_head() {
+        let stats = |relayed: u64| serde_json::json!({ "members": 7, "relayed": relayed, "dropped": { "a": 1 } });
+        let line = stats_line(&stats(2), &stats(40));
+        assert_eq!(line, "      7         0        38         0         0         0     0.0ns");
     }
 
     #[test]

@@ -89,6 +89,34 @@ fn an_answer_to_any_of_the_repeats_counts() {
 }
 
 #[test]
+fn a_closed_port_is_a_hint_and_only_silence_counts() {
+    let (mut peer, _) = Peer::in_lobby();
+    // A forger, who cannot make a relay that answers go away, nor make the client talk more than a bit.
+    for at in (0..5000).step_by(10) {
+        peer.run_to(at);
+        peer.client.relay_unreachable(peer.time());
+        for (_, t) in pings(&mut peer) {
+            assert_eq!(at % 1000, 0);
+            peer.say(&[Frame::Pong { t }, head(0)]);
+        }
+    }
+    assert_eq!(peer.events(), []);
+    peer.run_to(6000);
+    peer.client.relay_unreachable(peer.time());
+    peer.run_to(7499);
+    assert_eq!(peer.events(), []);
+    peer.run_to(7500);
+    assert_eq!(peer.events(), [Event::Reconnecting { why: Lost::Silent }]);
+    // What is known is not asked again.
+    peer.forget();
+    for at in (7500..20_000).step_by(250) {
+        peer.run_to(at);
+        peer.client.relay_unreachable(peer.time());
+    }
+    assert_eq!((pings(&mut peer), peer.events()), (vec![], vec![]));
+}
+
+#[test]
 fn requests_for_entries_that_nothing_answers_are_a_reason_to_ask() {
     let (mut peer, _) = Peer::in_lobby();
     peer.bob_says(2..=2);

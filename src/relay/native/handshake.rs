@@ -154,6 +154,8 @@ impl Relay {
             native.instances.insert(hello.instance, member, Arc::clone(&name))
         });
         native.instances.at_mut(instance).name = Arc::clone(&name);
+        let muted = native.instances.at(instance).muted || self.admission.is_muted(path.remote, now);
+        native.instances.at_mut(instance).muted = muted;
         let member = native.instances.at(instance).member;
         let scid = Scid(native.secrets.next());
         let index = native.sessions.insert(Session {
@@ -174,7 +176,7 @@ impl Relay {
             first_membership: NONE,
             memberships: 0,
             is_used: false,
-            muted: native.instances.at(instance).muted,
+            muted,
             slowed: false,
             spoke: false,
             said: (0, 0),
@@ -184,6 +186,7 @@ impl Relay {
         self.counters.joined += 1;
         self.counters.native.sessions_begun += 1;
         self.events.push_back(Event::Joined { remote: path.remote, name, unix_s: now.unix_s(), native: true });
+        self.come_mute(path.remote, muted);
         index
     }
 

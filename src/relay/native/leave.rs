@@ -67,6 +67,7 @@ impl Relay {
             native.ended.insert(session.scid, (), now, life);
         }
         self.admission.session_ended(session.path.remote);
+        self.left_mute(now, session.path.remote, session.muted);
         self.counters.leave(ending.reason);
         self.counters.native.sessions_ended += 1;
         let (remote, reason) = (session.path.remote, ending.reason);

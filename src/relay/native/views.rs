@@ -38,9 +38,10 @@ pub struct SlowView {
     pub remote: SocketAddr,
     /// The room.
     pub room: Box<str>,
-    /// Entries that it has yet to be sent.
+    /// Entries beyond those that it has said to have: what it was fed and did not
+    /// take is among them.
     pub behind: u64,
-    /// Datagrams that it missed, as it reported last.
+    /// Entries that it missed at first, as it reported last.
     pub lost: u32,
 }
 
@@ -88,7 +89,7 @@ impl Native {
             name: Arc::clone(&session.name),
             remote: session.path.remote,
             room: room.name.clone(),
-            behind: (room.ring.head() + 1).saturating_sub(membership.feed.next),
+            behind: room.ring.head().saturating_sub(membership.report.contiguous),
             lost: membership.report.lost,
         }
     }
