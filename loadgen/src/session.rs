@@ -8,14 +8,18 @@ use crate::members::{Sink, Transport};
 use crate::payload::{self, Content, Phase, Stamp};
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 const NOBODY_LISTENS: &str = "nothing listens at the target (port unreachable); start the server first";
 
-/// Names between two looks at the server's queue.
-const LOOK_EVERY: usize = 512;
+/// Names that are sent together, between two looks at the server's queue.
+const GROUP_MAX: usize = 512;
+/// Naps while no name is due: a group's worth at least, and short enough that
+/// an interrupt is heeded.
+const NAP_NS: Range<u64> = 1_000_000..100_000_000;
 /// Bytes at the server's socket, kernel overhead included, above which joining
 /// waits: 1400 names, the smallest buffer in use holds more.
 const WAITING_MAX: u64 = 1 << 20;
@@ -241,19 +245,24 @@ impl Session {
         watch: Option<&Watched>,
         interrupt: &AtomicBool,
     ) -> Result<(), String> {
-        let (began, gap_ns) = (self.clock.now(), 1e9 / rate);
-        for (sent, member) in members.iter().enumerate() {
-            let due = began + (sent as f64 * gap_ns) as u64;
-            if due > self.clock.now() + 1_000_000 {
-                std::thread::sleep(Duration::from_nanos(due - self.clock.now().min(due)));
-            }
+        let (began, mut sent) = (self.clock.now(), 0);
+        while sent < members.len() {
             stop_if(interrupt)?;
-            if sent % LOOK_EVERY == LOOK_EVERY - 1
-                && let Some(watch) = watch
-            {
+            let elapsed = self.clock.now() - began;
+            let due = (elapsed as f64 * rate / 1e9) as usize + 1;
+            let until = due.min(sent + GROUP_MAX).min(members.len());
+            if until == sent {
+                let next = (sent as f64 * 1e9 / rate) as u64;
+                std::thread::sleep(Duration::from_nanos(
+                    (next.saturating_sub(elapsed)).clamp(NAP_NS.start, NAP_NS.end),
+                ));
+                continue;
+            }
+            if let Some(watch) = watch {
                 watch.wait_until(WAITING_MAX);
             }
-            self.transport.join(*member).map_err(|error| self.explain(&error))?;
+            self.transport.join_all(&members[sent..until]).map_err(|error| self.explain(&error))?;
+            sent = until;
         }
         Ok(())
     }

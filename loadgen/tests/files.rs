@@ -7,10 +7,16 @@ mod support;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+use loadgen::benchmark::Benchmark;
+use loadgen::lossy::Flaws;
+use loadgen::members::{Protocol, Venue};
 use loadgen::mock::{Faults, Mock};
-use std::path::PathBuf;
+use loadgen::scenario::{Scenario, Script};
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use support::{benchmark, run};
+use std::time::Duration;
+use support::relay::Served;
+use support::{benchmark, benchmark_of, run};
 
 /// The built program.
 fn loadgen(arguments: &[&str]) -> (i32, String, String) {
@@ -118,33 +124,69 @@ fn a_regression_is_an_exit_code() {
     std::fs::remove_dir_all(directory).unwrap();
 }
 
-/// Each chart must be there in a real browser, with something drawn in it.
-#[test]
-fn a_browser_shows_every_part() {
+/// What a real browser makes of a page; `None`: there is no browser here.
+fn rendered(page: &Path) -> Option<String> {
     let names = ["chromium", "chromium-browser", "google-chrome"];
-    let found =
-        names.iter().find(|name| Command::new(name).arg("--version").output().is_ok_and(|out| out.status.success()));
-    let Some(browser) = found else {
-        println!("SKIPPED a_browser_shows_every_part: no Chromium on this machine");
-        return;
-    };
-    let directory = scratch("browser");
-    let (code, _, stderr) = record(&directory.to_string_lossy(), &["-o", "quiet"]);
-    assert!(code == 0 || code == 3, "{stderr}");
-    let page = format!("file://{}", directory.join("report.html").display());
+    let browser =
+        names.iter().find(|name| Command::new(name).arg("--version").output().is_ok_and(|out| out.status.success()))?;
+    let page = format!("file://{}", page.display());
     let arguments =
         ["--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom", &page];
     let output = Command::new(browser).args(arguments).output().unwrap();
-    let dom = String::from_utf8_lossy(&output.stdout);
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Each chart must be there, with something drawn in it.
+fn shows_every_part(dom: &str) {
     for id in ["percentiles", "heat", "flow", "throughput", "position", "clients", "server"] {
         let figure = dom.split(&format!("<figure id=\"{id}\">")).nth(1).unwrap_or_default();
         let figure = figure.split("</figure>").next().unwrap_or_default();
         assert!(figure.contains("<svg") && figure.contains("<text"), "{id}");
         assert!(!figure.contains("NaN"), "{id}");
     }
-    for id in ["latency", "self-check", "environment"] {
+    for id in ["particulars", "latency", "self-check", "environment"] {
         assert!(dom.contains(&format!("<table id=\"{id}\">")), "{id}");
     }
+    assert!(dom.contains("<th>joined</th>"), "how members came in");
+}
+
+#[test]
+fn a_browser_shows_every_part() {
+    let directory = scratch("browser");
+    let (code, _, stderr) = record(&directory.to_string_lossy(), &["-o", "quiet"]);
+    assert!(code == 0 || code == 3, "{stderr}");
+    match rendered(&directory.join("report.html")) {
+        Some(dom) => shows_every_part(&dom),
+        None => println!("SKIPPED a_browser_shows_every_part: no Chromium on this machine"),
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+/// The lines that only some runs have, each as the text has it.
+#[test]
+fn a_native_run_over_a_lossy_path_is_told_on_the_page_as_in_the_text() {
+    let served = Served::start();
+    let venue = Venue { rooms: 2, ..Venue::default() };
+    let script = Script { scenario: Scenario::Rooms, ..Script::default() };
+    let flaws = Some(Flaws { loss: 0.02, ..Flaws::default() });
+    let of = benchmark_of(served.address(), 20, 4, 100.0, 1);
+    let native = Benchmark { protocol: Protocol::Native, venue, script, flaws, drain: Duration::from_secs(30), ..of };
+    let report = run(&native);
+    let directory = scratch("native-page");
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = |name: &str| directory.join(name).to_string_lossy().into_owned();
+    std::fs::write(path("report.json"), serde_json::to_string(&report).unwrap()).unwrap();
+    let (code, text, stderr) = loadgen(&["report", &path("report.json"), "--html", &path("report.html")]);
+    assert_eq!(code, 0, "{stderr}");
+    let page = std::fs::read_to_string(path("report.html")).unwrap();
+    let dom = rendered(&directory.join("report.html"));
+    for name in ["joined", "rooms", "path", "senders", "repair"] {
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name:<12}"))).unwrap_or_default();
+        let row = format!("<th>{name}</th><td class=\"left\">{line}</td>");
+        assert!(!line.is_empty() && page.contains(&row), "{row}\n{text}");
+        assert!(dom.as_ref().is_none_or(|dom| dom.contains(&row)), "the browser's {name}");
+    }
+    dom.iter().for_each(|dom| shows_every_part(dom));
     std::fs::remove_dir_all(directory).unwrap();
 }
 

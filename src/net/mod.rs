@@ -37,3 +37,5 @@ pub use socket::{Io, Received, Socket, SocketOptions};
 pub use sys::linux::{Said, said};
 #[cfg(target_os = "linux")]
 pub use sys::prebuilt::Prebuilt;
+#[cfg(target_os = "linux")]
+pub use sys::volley::Volley;

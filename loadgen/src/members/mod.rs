@@ -175,6 +175,12 @@ pub trait Transport: Send + Sync {
         self.send(member, plain::name(member).as_bytes())
     }
 
+    /// The same for several, in any order, as fast as they can be sent. The
+    /// first error ends it.
+    fn join_all(&self, members: &[u32]) -> io::Result<()> {
+        members.iter().try_for_each(|member| self.join(*member))
+    }
+
     /// Takes a member out; best effort.
     fn leave(&self, member: u32) -> io::Result<()> {
         self.send(member, plain::leave_line(member).as_bytes())

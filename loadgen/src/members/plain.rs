@@ -6,6 +6,25 @@ pub fn name(member: u32) -> String {
     format!("u{member}")
 }
 
+/// Room for any member's name.
+pub type NameBytes = [u8; 11];
+
+/// [`name`], written into `room`: a storm of joins takes no memory for names.
+pub fn name_in(member: u32, room: &mut NameBytes) -> &[u8] {
+    let mut at = room.len();
+    let mut digits = member;
+    loop {
+        at -= 1;
+        room[at] = b'0' + (digits % 10) as u8;
+        digits /= 10;
+        if digits == 0 {
+            break;
+        }
+    }
+    room[at - 1] = b'u';
+    &room[at - 1..]
+}
+
 /// The member whose name a message begins with.
 pub fn speaker(message: &[u8]) -> Option<u32> {
     let digits = message.strip_prefix(b"u")?;
@@ -38,6 +57,13 @@ mod tests {
         assert_eq!(challenge_code(b"[relay] send K7M2Q9XD to join"), Some("K7M2Q9XD"));
         assert_eq!(challenge_code("[relay] 输入 K7M2Q9XD".as_bytes()), Some("K7M2Q9XD"));
         assert_eq!(challenge_code(b"[relay] welcome, 3 here"), None);
+    }
+
+    #[test]
+    fn a_name_is_the_same_wherever_it_is_written() {
+        for member in [0, 9, 10, 999_999, 1_000_000, u32::MAX] {
+            assert_eq!(name_in(member, &mut NameBytes::default()), name(member).as_bytes());
+        }
     }
 
     #[test]

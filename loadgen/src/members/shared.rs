@@ -5,15 +5,17 @@
 
 use super::slots::{self, Slots, TrainSlot};
 use super::udp::widen;
-use super::{Options, Receiver, Sink, Taken, Transport};
+use super::{Options, Receiver, Sink, Taken, Transport, plain};
 use crate::clock::Clock;
 use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::libc::{in_addr, in_pktinfo};
+use nix::libc::in_pktinfo;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg, setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg, setsockopt, sockopt};
+use outcry::batch::Path;
+use outcry::net::Volley;
 use std::cell::RefCell;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -29,20 +31,25 @@ const BATCH: usize = 64;
 const VISITS: usize = 16;
 /// One message for a million members waits here for its reader.
 const RECEIVE_BUFFER: usize = 64 << 20;
+/// Spoken as any address of the loopback.
+const WILDCARD: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 /// 127.1.0.0: the block below stays for ordinary use of the loopback.
 const FIRST: u32 = 0x7F01_0000;
 
+/// Datagrams that leave in one system call, at most.
+const SENT_AT_ONCE: usize = 64;
+/// Members whose turn to join is found out together.
+const JOINED_AT_ONCE: usize = 512;
+
 thread_local! {
-    /// Header and control message of one send. Kept, because sendmsg of `nix`
-    /// takes memory for the control message each time.
-    static HEADERS: RefCell<MultiHeaders<SockaddrIn>> =
-        RefCell::new(MultiHeaders::preallocate(1, Some(cmsg_space!(in_pktinfo))));
+    /// What is being sent. Kept: it takes its memory once.
+    static VOLLEY: RefCell<Volley> = RefCell::new(Volley::new(WILDCARD.into(), SENT_AT_ONCE, 1 << 16));
 }
 
 /// Members `m` with address 127.1.0.0 + m / K on socket m % K.
 pub struct Shared {
     sockets: Arc<[UdpSocket]>,
-    target: SockaddrIn,
+    target: SocketAddr,
     members: u32,
     gro: bool,
 }
@@ -62,7 +69,7 @@ impl Shared {
         let open = |_| open_socket(options);
         let sockets = (0..sockets).map(open).collect::<io::Result<Vec<_>>>();
         let sockets = sockets.map_err(|error| format!("cannot open shared sockets: {error}"))?;
-        Ok(Self { sockets: sockets.into(), target: SockaddrIn::from(v4), members, gro: options.gro })
+        Ok(Self { sockets: sockets.into(), target, members, gro: options.gro })
     }
 
     fn count(&self) -> u32 {
@@ -72,10 +79,35 @@ impl Shared {
     fn address(&self, member: u32) -> Ipv4Addr {
         Ipv4Addr::from_bits(FIRST + member / self.count())
     }
+
+    fn path(&self, member: u32) -> Path {
+        Path { remote: self.target, local: Some(self.address(member).into()) }
+    }
+
+    /// Names of members whose socket is the first one's.
+    fn join_on_one_socket(&self, members: &[u32]) -> io::Result<()> {
+        let socket = &self.sockets[(members[0] % self.count()) as usize];
+        VOLLEY.with_borrow_mut(|volley| {
+            for members in members.chunks(SENT_AT_ONCE) {
+                volley.clear();
+                for member in members {
+                    let mut room = plain::NameBytes::default();
+                    assert!(
+                        volley.push(self.path(*member), plain::name_in(*member, &mut room)),
+                        "invariant: names are short"
+                    );
+                }
+                while !volley.is_empty() {
+                    volley.send(socket)?;
+                }
+            }
+            Ok(())
+        })
+    }
 }
 
 fn open_socket(options: Options) -> io::Result<UdpSocket> {
-    let socket = UdpSocket::bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))?;
+    let socket = UdpSocket::bind(WILDCARD)?;
     widen(&socket, options.receive_buffer.unwrap_or(RECEIVE_BUFFER))?;
     if options.gro {
         slots::receive_trains(&socket)?;
@@ -91,17 +123,23 @@ impl Transport for Shared {
     }
 
     fn send(&self, member: u32, message: &[u8]) -> io::Result<()> {
-        let socket = &self.sockets[(member % self.count()) as usize];
-        let source = in_pktinfo {
-            ipi_ifindex: 0,
-            ipi_spec_dst: in_addr { s_addr: self.address(member).to_bits().to_be() },
-            ipi_addr: in_addr { s_addr: 0 },
-        };
-        let control = [ControlMessage::Ipv4PacketInfo(&source)];
-        let parts = [[IoSlice::new(message)]];
-        HEADERS.with_borrow_mut(|headers| {
-            sendmmsg(socket.as_raw_fd(), headers, &parts, [Some(self.target)], control, MsgFlags::empty())?;
-            Ok(())
+        VOLLEY.with_borrow_mut(|volley| {
+            volley.clear();
+            if !volley.push(self.path(member), message) {
+                return Err(Errno::EMSGSIZE.into());
+            }
+            volley.send(&self.sockets[(member % self.count()) as usize]).map(drop)
+        })
+    }
+
+    fn join_all(&self, members: &[u32]) -> io::Result<()> {
+        members.chunks(JOINED_AT_ONCE).try_for_each(|members| {
+            let mut order = [0; JOINED_AT_ONCE];
+            let order = &mut order[..members.len()];
+            order.copy_from_slice(members);
+            order.sort_unstable_by_key(|member| member % self.count());
+            let same_socket = |one: &u32, other: &u32| one % self.count() == other % self.count();
+            order.chunk_by(same_socket).try_for_each(|members| self.join_on_one_socket(members))
         })
     }
 
@@ -236,4 +274,43 @@ fn take_for(member: Option<u32>, now: u64, bytes: &[u8], segment: Option<usize>,
             sink.take(member, now, message);
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn everybody_joins_at_once_from_an_address_of_its_own_and_takes_no_memory() {
+        const MEMBERS: u32 = 1500;
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        widen(&server, 16 << 20).unwrap();
+        server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let options = Options { receive_buffer: Some(1 << 16), gro: false };
+        let shared = Shared::open(server.local_addr().unwrap(), MEMBERS, 7, options).unwrap();
+        shared.join(0).unwrap();
+        let members: Vec<u32> = (1..MEMBERS).rev().collect();
+        let counted = allocation_counter::measure(|| shared.join_all(&members).unwrap());
+        assert_eq!(counted.count_total, 0);
+        let addresses = shared.addresses();
+        let expected: HashMap<_, _> =
+            (0..MEMBERS).map(|member| (addresses[member as usize], plain::name(member))).collect();
+        let mut bytes = [0; 64];
+        let mut hear = |_| {
+            let (len, from) = server.recv_from(&mut bytes).unwrap();
+            (from, String::from_utf8(bytes[..len].to_vec()).unwrap())
+        };
+        let heard: HashMap<_, _> = (0..MEMBERS).map(&mut hear).collect();
+        assert!(heard == expected, "{} heard of {MEMBERS}", heard.len());
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_is_an_error_and_the_next_one_goes() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let shared = Shared::open(server.local_addr().unwrap(), 2, 1, Options::default()).unwrap();
+        assert!(shared.send(0, &[0; 65_508]).is_err() && shared.send(0, &[0; 70_000]).is_err());
+        shared.send(1, b"u1 : hello").unwrap();
+        assert_eq!(server.recv(&mut [0; 64]).unwrap(), 10);
+    }
 }

@@ -1,5 +1,6 @@
 //! The report as one self-contained page: no script, no request, prints well.
 
+use super::particulars::{joined, particulars};
 use super::svg::{Chart, escape};
 use super::{Point, QUANTILES, Report, charts};
 use crate::check::State;
@@ -94,7 +95,11 @@ fn summary(report: &Report, out: &mut String) {
     for (name, value) in tiles(report) {
         let _ = write!(out, "<div><dt>{name}</dt><dd>{}</dd></div>", escape(&value));
     }
-    out.push_str("</dl>");
+    out.push_str("</dl><table id=\"particulars\"><tbody>");
+    for (name, sentence) in [("joined", joined(report))].into_iter().chain(particulars(report)) {
+        let _ = write!(out, "<tr><th>{name}</th><td class=\"left\">{}</td></tr>", escape(&sentence));
+    }
+    out.push_str("</tbody></table>");
 }
 
 fn tiles(report: &Report) -> Vec<(&'static str, String)> {

@@ -7,6 +7,7 @@ mod figure;
 mod files;
 mod html;
 mod loss;
+mod particulars;
 mod rooms;
 mod runs;
 mod slo;

@@ -1,5 +1,6 @@
 //! The report as people read it, in the order of what matters first.
 
+use super::particulars::{joined, particulars};
 use super::{Interval, QUANTILES, Report, Row, Server, Setup};
 use crate::check::State;
 use crate::units::{show_bytes, show_count, show_ns, show_scaled};
@@ -10,7 +11,7 @@ pub fn print(report: &Report, out: &mut impl Write) -> fmt::Result {
     verdict(report, out)?;
     traffic(report, out)?;
     integrity(report, out)?;
-    native(report, out)?;
+    particulars(report).iter().try_for_each(|(name, sentence)| writeln!(out, "{name:<12}{sentence}"))?;
     latency(&report.latency, out)?;
     clients(report, out)?;
     position(report, out)?;
@@ -52,16 +53,7 @@ fn traffic(report: &Report, out: &mut impl Write) -> fmt::Result {
         show_ns(setup.warmup_ns as f64),
         setup.seed,
     )?;
-    writeln!(
-        out,
-        "scenario    {}\njoined      all {} names sent in {} ({}), all proven in {}, {} sent again",
-        setup.scenario,
-        show_count(setup.members.into()),
-        show_ns(report.join.sent_ns as f64),
-        joins(report),
-        show_ns(report.join.elapsed_ns as f64),
-        show_count(report.join.repeated),
-    )?;
+    writeln!(out, "scenario    {}\njoined      {}", setup.scenario, joined(report),)?;
     writeln!(
         out,
         "messages    offered {} ({}/s), sent {} ({}/s), complete at every receiver {}, at none {}",
@@ -79,16 +71,6 @@ fn traffic(report: &Report, out: &mut impl Write) -> fmt::Result {
         show_count(traffic.expected),
         show_scaled(traffic.delivered_per_second),
     )
-}
-
-/// `220k/s, 2.80 us of server CPU each`.
-fn joins(report: &Report) -> String {
-    let (join, members) = (&report.join, f64::from(report.setup.members.max(1)));
-    let rate = show_scaled(members * 1e9 / join.sent_ns.max(1) as f64);
-    match join.server_cpu_ns {
-        Some(cpu) => format!("{rate}/s, {} of server CPU each", show_ns(cpu as f64 / members)),
-        None => format!("{rate}/s"),
-    }
 }
 
 /// `200 msg/s poisson`, or `16 messages in flight`.
@@ -118,39 +100,6 @@ fn integrity(report: &Report, out: &mut impl Write) -> fmt::Result {
         return Ok(());
     }
     writeln!(out, "lost at     {}", loss.sentence())
-}
-
-/// What there is of native clients, a lossy path, and rooms.
-fn native(report: &Report, out: &mut impl Write) -> fmt::Result {
-    if let Some(rooms) = &report.rooms {
-        writeln!(out, "rooms       {}", rooms.sentence())?;
-    }
-    if let Some(path) = &report.path {
-        writeln!(
-            out,
-            "path        {} datagrams both ways, lost {}, repeated {}, held {}",
-            show_count(path.datagrams),
-            show_count(path.lost),
-            show_count(path.repeated),
-            show_count(path.held),
-        )?;
-    }
-    let Some(native) = &report.native else { return Ok(()) };
-    writeln!(
-        out,
-        "senders     accepted {}, not sent {}, still open {}, sent again {}, told to wait {}\n\
-         repair      asked for {} times, entries to one member alone {}, again {}, gone for good (GAP) {}, new sessions asked for {}",
-        show_count(native.accepted),
-        show_count(native.not_sent),
-        show_count(native.open),
-        show_count(native.resends),
-        show_count(native.slowed),
-        show_count(native.nacks),
-        show_count(native.alone),
-        show_count(native.again),
-        show_count(native.gone),
-        show_count(native.reconnects),
-    )
 }
 
 fn latency(rows: &[Row], out: &mut impl Write) -> fmt::Result {

@@ -18,8 +18,7 @@ use mio::net::UdpSocket;
 #[cfg(test)]
 pub(in crate::net) use options::forbid_checksums;
 pub(in crate::net) use options::{coalesce, force_rcvbuf, force_sndbuf, forget_errors, kernel_drops, prepare};
-use outgoing::Outgoing;
-pub(super) use outgoing::{SendControl, empty_header, segment_control};
+pub(super) use outgoing::{Outgoing, SendControl, empty_header, segment_control};
 pub use said::{Said, said};
 use std::io;
 use std::os::fd::AsRawFd;

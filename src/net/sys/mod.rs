@@ -15,6 +15,8 @@ pub(super) mod linux;
 pub(super) mod portable;
 #[cfg(target_os = "linux")]
 pub(super) mod prebuilt;
+#[cfg(target_os = "linux")]
+pub(super) mod volley;
 
 #[cfg(unix)]
 pub(super) use descriptor::duplicate;

@@ -12,3 +12,5 @@ mod script;
 mod system;
 #[cfg(unix)]
 mod trains;
+#[cfg(target_os = "linux")]
+mod volley;

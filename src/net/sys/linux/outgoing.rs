@@ -17,7 +17,7 @@ use std::ptr;
 pub(in crate::net::sys) type SendControl = Control<{ space(size_of::<u16>()) + space(pktinfo::V6_LEN) }>;
 
 /// Message headers, each with its own name; pieces and controls are shared.
-pub(super) struct Outgoing {
+pub(in crate::net::sys) struct Outgoing {
     family: Family,
     headers: Fixed<mmsghdr>,
     names: Fixed<Name>,
@@ -35,7 +35,7 @@ struct Shared {
 
 impl Outgoing {
     /// Arrays for up to `items` items a call.
-    pub(super) fn new(family: Family, items: usize) -> Self {
+    pub(in crate::net::sys) fn new(family: Family, items: usize) -> Self {
         let names = Fixed::new(items, |_| Name::EMPTY);
         let headers = Fixed::new(items, |index| {
             let mut header = empty_header();
@@ -54,7 +54,7 @@ impl Outgoing {
     }
 
     /// Sends `items`, or as many of them as fit. Returns how many were taken.
-    pub(super) fn send(&mut self, fd: RawFd, arena: &[u8], items: &[Item]) -> io::Result<usize> {
+    pub(in crate::net::sys) fn send(&mut self, fd: RawFd, arena: &[u8], items: &[Item]) -> io::Result<usize> {
         let items = &items[..items.len().min(self.headers.len())];
         self.prepare(arena, items);
         let count = u32::try_from(items.len()).expect("invariant: at most 1024 items");
