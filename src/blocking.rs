@@ -101,6 +101,15 @@ pub enum Error {
 pub struct Connection {
     speaker: Speaker,
     is_over: bool,
+    /// Where the relay has moved to, until there is a session.
+    search: Option<Search>,
+}
+
+/// The addresses of a host, tried in turn until one of them answers.
+struct Search {
+    host: String,
+    untried: Vec<SocketAddr>,
+    next_at: Time,
 }
 
 /// The verbs of a connection, for any thread.
@@ -159,23 +168,28 @@ impl Connection {
             let patience = remotes.peek().map(|_| ANSWER_WAIT);
             match Self::open_at(addr, remote, options.clone(), patience) {
                 Ok(connection) => return Ok(connection),
-                Err(error @ (Error::Refused { .. } | Error::Unfit(_))) => return Err(error),
+                // A relay has answered: the others are the same one, or none.
+                Err(error) if is_an_answer(&error) => return Err(error),
                 Err(error) => failure = error,
             }
         }
         Err(failure)
     }
 
-    /// Connects to one address; `patience`: how long, if not as long as the protocol has it.
-    fn open_at(addr: &str, remote: SocketAddr, options: Options, patience: Option<Duration>) -> Result<Self, Error> {
+    /// Without a session as yet.
+    fn towards(addr: &str, remote: SocketAddr, options: Options) -> Result<Self, Error> {
         let clock = Clock::start();
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)?;
         let client = Client::new(options, seed, clock.now())?;
         let link = Link { client, socket: Arc::new(connect(remote)?), is_cut: false, mended_at: Time::default() };
         let shared = Shared { clock, addr: addr.to_owned(), link: Mutex::new(link) };
-        let speaker = Speaker(Arc::new(shared));
-        let mut connection = Self { speaker, is_over: false };
+        Ok(Self { speaker: Speaker(Arc::new(shared)), is_over: false, search: None })
+    }
+
+    /// Connects to one address; `patience`: how long, if not as long as the protocol has it.
+    fn open_at(addr: &str, remote: SocketAddr, options: Options, patience: Option<Duration>) -> Result<Self, Error> {
+        let mut connection = Self::towards(addr, remote, options)?;
         let end = patience.map(|patience| connection.speaker.0.clock.now() + patience);
         while !connection.is_connected() {
             let now = connection.speaker.0.clock.now();
@@ -212,7 +226,7 @@ impl Connection {
     /// What happened next; `None`: nothing within `timeout`. Text is copied.
     ///
     /// # Errors
-    /// The socket fails, or [`Event::Closed`] was told before.
+    /// [`Event::Closed`] was told before.
     pub fn receive(&mut self, timeout: Duration) -> Result<Option<Event<'static>>, Error> {
         let end = self.speaker.0.clock.now() + timeout;
         let mut has_worked = false;
@@ -229,18 +243,38 @@ impl Connection {
                 return Ok(None);
             }
             has_worked = true;
-            match self.work(left) {
-                // The relay's port is closed: it may come back, and the client knows how long to wait.
-                Err(error) if is_refusal(error.kind()) => self.speaker.0.with(Client::relay_unreachable),
-                result => result?,
+            self.search_on();
+            if let Err(error) = self.work(left) {
+                self.bear(&error);
             }
+        }
+    }
+
+    /// What the network says of datagrams sent before is a hint and no end: the
+    /// relay may come back, and the client knows how long to wait. ICMP can be
+    /// forged, and a firewall that rejects now may not do so in a minute.
+    fn bear(&mut self, error: &io::Error) {
+        let now = self.speaker.0.clock.now();
+        if is_refusal(error.kind()) {
+            self.speaker.0.with(Client::relay_unreachable);
+            if let Some(search) = &mut self.search {
+                search.next_at = now;
+            }
+        } else {
+            self.speaker.0.lock().is_cut = true;
+            // An error that does not go away must not keep this thread busy.
+            thread::sleep(WAIT_MIN);
         }
     }
 
     fn next_event(&mut self) -> Result<Option<Event<'static>>, Error> {
         let event = self.speaker.0.lock().client.poll_event().map(Event::into_owned);
         match &event {
-            Some(Event::Moved { to }) => self.follow(to)?,
+            Some(Event::Moved { to }) => {
+                let next_at = self.speaker.0.clock.now();
+                self.search = Some(Search { host: to.clone().into_owned(), untried: Vec::new(), next_at });
+            }
+            Some(Event::Connected { .. }) => self.search = None,
             Some(Event::Closed { .. }) => self.is_over = true,
             _ => {}
         }
@@ -279,23 +313,25 @@ impl Connection {
     fn wait_from(&self, link: &Link, now: Time, most: Duration) -> Duration {
         let has_others = Arc::strong_count(&self.speaker.0) > 1;
         let most = if has_others { most.min(NOTICE_WITHIN) } else { most };
-        let wait = link.client.next_deadline().map_or(most, |due| due.since(now).min(most));
+        let due =
+            link.client.next_deadline().into_iter().chain(self.search.as_ref().map(|search| search.next_at)).min();
+        let wait = due.map_or(most, |due| due.since(now).min(most));
         wait.max(WAIT_MIN)
     }
 
-    /// The relay is elsewhere now.
-    fn follow(&mut self, to: &str) -> Result<(), Error> {
-        let mut failure = Error::NoRelay(to.to_owned());
-        for remote in resolve(to)? {
-            match connect(remote) {
-                Ok(socket) => {
-                    self.speaker.0.lock().socket = Arc::new(socket);
-                    return Ok(());
-                }
-                Err(error) => failure = error.into(),
-            }
+    /// Turns to the next address of where the relay has moved to, when the last one was silent for long enough.
+    fn search_on(&mut self) {
+        let now = self.speaker.0.clock.now();
+        let Some(search) = self.search.as_mut().filter(|search| search.next_at <= now) else { return };
+        search.next_at = now + ANSWER_WAIT;
+        if search.untried.is_empty() {
+            // A host that is not known now is asked for again.
+            search.untried = resolve(&search.host).unwrap_or_default();
+            search.untried.reverse();
         }
-        Err(failure)
+        if let Some(Ok(socket)) = search.untried.pop().map(connect) {
+            self.speaker.0.lock().socket = Arc::new(socket);
+        }
     }
 
     /// Another voice of this connection, for another thread.
@@ -471,6 +507,14 @@ impl Link {
     }
 }
 
+/// Whether a relay has spoken, and no other address of it will say something else.
+fn is_an_answer(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Refused { .. } | Error::Unfit(_) | Error::Ended { why: End::Code(_) | End::OtherVersion(_), .. }
+    )
+}
+
 /// Whether the network says that nothing listens there (Windows calls it a reset).
 fn is_refusal(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
@@ -513,5 +557,55 @@ mod tests {
         let error = |addr, name: &str| Connection::open(addr, Options::new(name)).err().unwrap();
         assert!(matches!(error("nowhere", "alice"), Error::Unknown { .. }));
         assert!(matches!(error("127.0.0.1:9", ""), Error::Unfit(Unfit::Name)));
+    }
+    fn silent() -> (UdpSocket, SocketAddr) {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = socket.local_addr().unwrap();
+        (socket, addr)
+    }
+
+    #[test]
+    fn a_network_that_rejects_costs_a_socket_and_not_the_connection() {
+        let (_socket, addr) = silent();
+        let mut alice = Connection::towards("", addr, Options::new("alice")).unwrap();
+        let port = |alice: &Connection| alice.0.lock().socket.local_addr().unwrap().port();
+        let first = port(&alice);
+        for kind in [ErrorKind::HostUnreachable, ErrorKind::PermissionDenied, ErrorKind::Other] {
+            alice.bear(&kind.into());
+        }
+        thread::sleep(MEND_EVERY);
+        assert!(alice.receive(Duration::ZERO).unwrap().is_none(), "nothing was told, and nothing is over");
+        assert_ne!(port(&alice), first);
+        let second = port(&alice);
+        alice.bear(&ErrorKind::ConnectionRefused.into());
+        alice.receive(Duration::ZERO).unwrap();
+        assert_eq!(port(&alice), second, "a relay that is not there says nothing of the network");
+    }
+
+    #[test]
+    fn the_addresses_of_where_the_relay_has_moved_to_are_tried_in_turn() {
+        let [(_here, here), (_there, there), (_elsewhere, elsewhere)] = [silent(), silent(), silent()];
+        let mut alice = Connection::towards("", here, Options::new("alice")).unwrap();
+        let host = "no such host".to_owned();
+        alice.search = Some(Search { host, untried: vec![elsewhere, there], next_at: Time::default() });
+        alice.search_on();
+        assert_eq!(alice.remote().unwrap(), there);
+        alice.search_on();
+        assert_eq!(alice.remote().unwrap(), there, "it has some time to answer");
+        alice.bear(&ErrorKind::ConnectionRefused.into());
+        alice.search_on();
+        assert_eq!(alice.remote().unwrap(), elsewhere);
+        alice.bear(&ErrorKind::ConnectionRefused.into());
+        alice.search_on();
+        assert_eq!(alice.remote().unwrap(), elsewhere, "a host that is not known now may be so later");
+        assert!(alice.receive(Duration::ZERO).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_one_address_answers_is_not_hidden_by_the_silence_of_the_next() {
+        let ended = |why| Error::Ended { addr: String::new(), why };
+        let answers = [End::Code(Code::Access), End::Code(Code::Banned), End::OtherVersion([2; 8])];
+        assert!(answers.into_iter().all(|why| is_an_answer(&ended(why))));
+        assert!(!is_an_answer(&ended(End::NoAnswer)) && !is_an_answer(&Error::NoRelay(String::new())));
     }
 }
