@@ -7,7 +7,7 @@ use super::tx::{self, Sent};
 use super::{Board, Collector, Measurement, Settings, ThreadLoad, outcome};
 use crate::clock::Clock;
 use crate::members::{Options, Receiver, Sink, Sockets, Transport};
-use crate::payload::{self, Stamp};
+use crate::payload::{self, Phase, Stamp};
 use crate::plan::{Arrival, Plan, Workload};
 use crate::rooms::Rooms;
 use outcry::net::Prebuilt;
@@ -138,6 +138,21 @@ fn a_server_that_falls_behind_is_not_credited_with_the_rate_offered() {
     let run = play(&plan, |_, planned, _| Some(planned * 2 + BASE_NS));
     assert_eq!((run.lost(), run.duration_ns), (0, 10_000_000_000));
     assert!(within(run.copies_per_second(), 500.0, 0.01), "{}", run.copies_per_second());
+}
+
+#[test]
+fn a_probe_that_comes_late_is_no_surprise_and_a_strangers_is() {
+    let plan = Plan::new(&workload(10.0, 1)).unwrap();
+    let (settings, board) = (settings(), Board::new(plan.slots.len(), MEMBERS - 1));
+    let mut collector = Collector::new(1, 0, plan.end_ns);
+    let mut recorder = Recorder::new(&board, &plan, &settings, 0, collector.port());
+    let mut message = Vec::new();
+    for (run, unexpected) in [(settings.run, 0), (settings.run - 1, 0), (settings.run - 2, 1), (settings.run + 1, 2)] {
+        let stamp = Stamp { phase: Phase::Probe, run, sender: 0, seq: 0, index: 0, planned: 0 };
+        payload::encode(&stamp, "u0", 0, &mut message);
+        recorder.take(1, 0, &message);
+        assert_eq!(recorder.integrity.unexpected, unexpected, "run {run}");
+    }
 }
 
 /// Members of each kind towards a socket that is there and says nothing.
