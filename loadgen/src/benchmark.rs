@@ -19,6 +19,9 @@ use std::time::Duration;
 /// More copies a second than any target delivers: sizes what a closed loop may send.
 const COPIES_PER_SECOND_MAX: f64 = 20e6;
 
+/// A soak is shorter.
+const TIME_MAX: Duration = Duration::from_hours(1000);
+
 /// For each of the two ways of sending.
 const CALIBRATION: Duration = Duration::from_millis(400);
 
@@ -104,7 +107,11 @@ impl Benchmark {
         let wrong = [
             (self.members < 2, "--clients must be at least 2: one speaks, one hears".into()),
             (
-                !(1..=self.counted()).contains(&workload.senders) || self.counted() < 2,
+                self.counted() < 2,
+                "fewer than 2 members are left to measure: lower --aside, or take more --clients".into(),
+            ),
+            (
+                !(1..=self.counted()).contains(&workload.senders),
                 format!("--senders must be 1 to {} (--clients, less those set aside)", self.counted()),
             ),
             (
@@ -117,6 +124,10 @@ impl Benchmark {
             (workload.rate <= 0.0, "--rate must be above 0".into()),
             (self.join_rate <= 0.0, "--join-rate must be above 0".into()),
             (workload.duration.is_zero(), "--duration must be above 0".into()),
+            (
+                [workload.duration, workload.warmup, self.drain, self.late].iter().any(|time| *time > TIME_MAX),
+                "--duration, --warmup, --drain and --late must be at most 1000h".into(),
+            ),
             (!(1..=1000).contains(&self.runs), "--runs must be 1 to 1000".into()),
             (
                 !(1..=64).contains(&self.rx_threads) || !(1..=64).contains(&self.tx_threads),

@@ -59,6 +59,25 @@ pub fn gates(run: &Measurement, around: &Surroundings) -> Vec<Gate> {
     gates
 }
 
+/// What makes a run with these gates invalid, in one sentence.
+pub fn why_invalid(gates: &[Gate]) -> &'static str {
+    if gates.iter().any(|gate| gate.value == NOTHING) {
+        "no message was due while measuring: --rate times --duration is too small, or it was ended"
+    } else if gates.iter().all(|gate| gate.state != State::Invalid || gate.name == ALIVE) {
+        "members were gone at the end: the server dropped them, or ended"
+    } else {
+        "the generator or the machine was the limit, not the server"
+    }
+}
+
+/// Whether members are missing.
+pub fn members_are_gone(gates: &[Gate]) -> bool {
+    gates.iter().any(|gate| gate.name == ALIVE && gate.state == State::Invalid)
+}
+
+const SENT: &str = "sent of planned";
+const NOTHING: &str = "nothing was planned";
+const ALIVE: &str = "members alive at the end";
 const BUSIEST: &str = "busiest receiving thread";
 const CEILING: &str = "rate of own ceiling";
 const RATE_GATES: [&str; 2] = [BUSIEST, CEILING];
@@ -136,8 +155,12 @@ fn gate(name: &str, ok: bool, invalid: bool, value: String, bounds: &str) -> Gat
 }
 
 fn sent(sent: u64, planned: u64) -> Gate {
-    let ratio = if planned == 0 { 0.0 } else { sent as f64 / planned as f64 };
-    gate("sent of planned", ratio >= 0.995, ratio < 0.99, percent(ratio), "ok >= 99.5 %, invalid < 99 %")
+    let bounds = "ok >= 99.5 %, invalid < 99 %";
+    if planned == 0 {
+        return gate(SENT, false, true, NOTHING.into(), bounds);
+    }
+    let ratio = sent as f64 / planned as f64;
+    gate(SENT, ratio >= 0.995, ratio < 0.99, percent(ratio), bounds)
 }
 
 fn lag(run: &Measurement) -> Gate {
@@ -172,7 +195,7 @@ fn stolen(share: f64) -> Gate {
 
 fn alive(alive: u32, members: u32) -> Gate {
     let value = format!("{} of {}", show_count(alive.into()), show_count(members.into()));
-    gate("members alive at the end", alive >= members, alive < members, value, "ok all, invalid any missing")
+    gate(ALIVE, alive >= members, alive < members, value, "ok all, invalid any missing")
 }
 
 fn share_of_ceiling(rate: f64, ceiling: f64) -> Gate {

@@ -25,6 +25,8 @@ pub struct Look {
     server_drops: u64,
     own_drops: u64,
     cores: CoreTime,
+    /// What could be seen before anybody joined, and cannot now.
+    pub trouble: Option<String>,
 }
 
 impl Looker {
@@ -59,15 +61,18 @@ impl Looker {
         self.sample().ok().flatten()
     }
 
-    /// Looks now.
-    pub fn look(&self) -> Result<Look, String> {
-        Ok(Look {
-            sample: self.sample()?,
-            counters: self.counters()?,
+    /// Looks now. A server that has ended is no reason to lose what was measured.
+    pub fn look(&self) -> Look {
+        let (sample, counters) = (self.sample(), self.counters());
+        let trouble = sample.as_ref().err().or(counters.as_ref().err()).cloned();
+        Look {
+            sample: sample.ok().flatten(),
+            counters: counters.ok().flatten(),
             server_drops: drops::udp_drops(&self.server_port),
             own_drops: drops::udp_drops(&self.own_ports),
             cores: CoreTime::now(),
-        })
+            trouble,
+        }
     }
 
     /// What the server used for a measurement; `None` without its process.
@@ -129,6 +134,7 @@ impl Look {
     /// Moves on by what passed between two other looks, so that differences
     /// to an earlier one add up over several measurements.
     pub fn advance(&mut self, from: &Self, to: &Self) {
+        self.trouble = self.trouble.take().or_else(|| to.trouble.clone());
         self.server_drops += to.server_drops_since(from);
         self.own_drops += to.own_drops_since(from);
         self.cores.advance(&from.cores, &to.cores);

@@ -61,13 +61,12 @@ impl<'a> Sampler<'a> {
         }
     }
 
-    /// A look that fails now may do so at the end, where it is told.
     fn vitals(&mut self, elapsed: Duration, board: &Board, second: &Second) -> Vitals {
-        let look = self.looker.look().ok();
+        let look = self.looker.look();
         let since = elapsed.saturating_sub(self.last_at).as_secs_f64().max(1e-3);
         let lag = board.take_lag();
         let missing = (board.sent() * u64::from(board.expected())).saturating_sub(board.distinct());
-        let drops = look.as_ref().map_or(0, |look| look.own_drops_since(self.start));
+        let drops = look.own_drops_since(self.start);
         let drops = (drops as f64 * board.messages_per_datagram()).round() as u64;
         let planned = if self.closed { board.sent() } else { self.planned(elapsed) };
         let seen = SoFar {
@@ -78,12 +77,12 @@ impl<'a> Sampler<'a> {
             drops,
             missing,
             busiest: self.busiest(since),
-            stolen: look.as_ref().map_or(0.0, |look| look.stolen_since(self.start)),
+            stolen: look.stolen_since(self.start),
             copies: second.copies,
             ceiling: self.ceiling,
         };
         let server = self.seconds.last().map(|last| (last.cpu_ns as f64 / 1e9 / since, last.rss_bytes));
-        let missing = self.causes(look.as_ref(), board, missing, drops);
+        let missing = self.causes(&look, board, missing, drops);
         Vitals { planned, missing, server, lights: check::so_far(&seen) }
     }
 
@@ -105,11 +104,11 @@ impl<'a> Sampler<'a> {
         now.iter().zip(&before).map(|(now, before)| grown(now, before) / 1e9 / seconds).fold(0.0, f64::max)
     }
 
-    fn causes(&self, look: Option<&Look>, board: &Board, missing: u64, own_drops: u64) -> Vec<(&'static str, u64)> {
+    fn causes(&self, look: &Look, board: &Board, missing: u64, own_drops: u64) -> Vec<(&'static str, u64)> {
         let receivers = u64::from(board.expected());
-        let counted = look.and_then(|look| look.counted_since(self.start));
+        let counted = look.counted_since(self.start);
         let told = |cause| counted.as_ref().map_or(0, |growth| sum(growth, cause));
-        let socket = look.map_or(0, |look| look.server_drops_since(self.start)).max(told(Cause::Socket));
+        let socket = look.server_drops_since(self.start).max(told(Cause::Socket));
         let mut left = missing;
         let mut part = |copies: u64| {
             let copies = copies.min(left);

@@ -2,12 +2,16 @@
 //! meets the objectives.
 
 use crate::benchmark::{Benchmark, Progress};
-use crate::check::State;
-use crate::report::{Curve, Point, Report, RunFigures, SCHEMA};
+use crate::check::{self, State};
+use crate::report::{Curve, Point, Report, RunFigures, SCHEMA, Slo};
 use crate::stage::Stage;
-use crate::units::show_scaled;
+use crate::units::{show_ns, show_scaled};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+/// No trial is longer because of what its objectives need.
+const TRIAL_MAX: Duration = Duration::from_mins(10);
 
 /// Measures benchmarks that differ in rate or depth only.
 pub fn sweep(benchmarks: &[Benchmark], interrupt: &AtomicBool, progress: &mut dyn Progress) -> Result<Curve, String> {
@@ -22,7 +26,13 @@ pub fn sweep(benchmarks: &[Benchmark], interrupt: &AtomicBool, progress: &mut dy
         let depth = benchmark.in_flight.map(|depth| format!("{depth} in flight"));
         let rate = depth.unwrap_or_else(|| format!("{} messages/s", show_scaled(benchmark.workload.rate)));
         progress.say(&format!("measuring {rate}"));
-        reports.push(trial(&mut stage, benchmark, interrupt, progress)?);
+        let report = trial(&mut stage, benchmark, interrupt, progress)?;
+        let is_over = check::members_are_gone(&report.gates);
+        reports.push(report);
+        if is_over {
+            progress.say("members are gone: the server dropped them, or ended");
+            break;
+        }
     }
     stage.session.leave(first.join_rate);
     let points: Vec<Point> = reports.iter().map(Point::of).collect();
@@ -53,6 +63,9 @@ pub struct Found {
     pub lowest: f64,
     /// The next rate failed the self-check, not the objectives: `rate` is "at least".
     pub limited_by_generator: bool,
+    /// Why it ended before its time, if it did.
+    #[serde(default)]
+    pub cut: Option<Cut>,
     /// What the last failing trial found.
     pub reasons: Vec<String>,
     /// Every trial in order.
@@ -61,11 +74,22 @@ pub struct Found {
     pub below: Vec<Point>,
 }
 
+/// What ends a search before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// Somebody did.
+    Interrupted,
+    /// The server dropped members, or ended: there is nobody to measure with.
+    MembersGone,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Passed,
     Missed,
     Invalid,
+    Cut(Cut),
 }
 
 /// Doubles from the benchmark's rate until a trial fails, then halves the
@@ -80,35 +104,37 @@ pub fn search(
     let ceiling = benchmark.ceiling(progress)?;
     let stage = Stage::open(benchmark, ceiling, interrupt, progress)?;
     let mut hunt = Hunt { benchmark, stage, interrupt, progress, trials: Vec::new() };
-    let (mut good, mut bad) = (None, None);
+    let (mut good, mut bad, mut cut) = (None, None, None);
     let mut rate = benchmark.workload.rate;
-    while bad.is_none() && rate <= highest && !interrupt.load(Relaxed) {
-        match hunt.confirm(rate)? {
+    while bad.is_none() && cut.is_none() && rate <= highest {
+        match hunt.decide(rate, false)? {
             Outcome::Passed => good = Some(rate),
+            Outcome::Cut(why) => cut = Some(why),
             failed => bad = Some((rate, failed)),
         }
         rate *= 2.0;
     }
-    while let (Some(low), Some((high, _))) = (good, bad)
+    while let (Some(low), Some((high, _)), None) = (good, bad, cut)
         && high / low > 1.0 + precision
-        && !interrupt.load(Relaxed)
     {
         let middle = (low * high).sqrt();
         let border = high / low < (1.0 + precision).powi(4);
-        match if border { hunt.majority(middle)? } else { hunt.confirm(middle)? } {
+        match hunt.decide(middle, border)? {
             Outcome::Passed => good = Some(middle),
+            Outcome::Cut(why) => cut = Some(why),
             failed => bad = Some((middle, failed)),
         }
     }
-    let below = match good {
-        Some(rate) if !interrupt.load(Relaxed) => hunt.below(rate)?,
+    let below = match (good, cut) {
+        (Some(rate), None) => hunt.below(rate)?,
         _ => Vec::new(),
     };
     hunt.stage.session.leave(benchmark.join_rate);
     let limited_by_generator = matches!(bad, Some((_, Outcome::Invalid)));
     let failed = |point: &&Point| point.missed || point.state == State::Invalid;
     let reasons = hunt.trials.iter().rev().find(failed).map(|point| point.reasons.clone()).unwrap_or_default();
-    Ok(Found { reasons, rate: good, lowest: benchmark.workload.rate, limited_by_generator, trials: hunt.trials, below })
+    let (lowest, trials) = (benchmark.workload.rate, hunt.trials);
+    Ok(Found { reasons, rate: good, lowest, limited_by_generator, cut, trials, below })
 }
 
 struct Hunt<'a> {
@@ -121,11 +147,20 @@ struct Hunt<'a> {
 
 impl Hunt<'_> {
     fn measure(&mut self, rate: f64) -> Result<Report, String> {
-        self.progress.say(&format!("trying {} messages/s", show_scaled(rate)));
         let mut benchmark = self.benchmark.clone();
         benchmark.workload.rate = rate;
+        benchmark.workload.duration = benchmark.workload.duration.max(self.least(rate));
+        let seconds = show_ns(benchmark.workload.duration.as_nanos() as f64);
+        self.progress.say(&format!("trying {} messages/s for {seconds}", show_scaled(rate)));
         benchmark.workload.seed += self.trials.len() as u64;
         trial(&mut self.stage, &benchmark, self.interrupt, self.progress)
+    }
+
+    /// A trial is as long as the objectives' percentiles need messages, and some more, since
+    /// arrivals are random.
+    fn least(&self, rate: f64) -> Duration {
+        let needed = self.benchmark.slos.iter().map(Slo::needs).max().unwrap_or(1) as f64;
+        Duration::try_from_secs_f64((needed + 4.0 * needed.sqrt()) / rate).unwrap_or(TRIAL_MAX).min(TRIAL_MAX)
     }
 
     /// An objective that was missed while the generator was at its limit says
@@ -133,6 +168,12 @@ impl Hunt<'_> {
     fn try_rate(&mut self, rate: f64) -> Result<Outcome, String> {
         let report = self.measure(rate)?;
         self.trials.push(Point::of(&report));
+        if self.interrupt.load(Relaxed) {
+            return Ok(Outcome::Cut(Cut::Interrupted));
+        }
+        if check::members_are_gone(&report.gates) {
+            return Ok(Outcome::Cut(Cut::MembersGone));
+        }
         Ok(match (report.verdict.state, report.verdict.slo_met) {
             (State::Invalid, _) => Outcome::Invalid,
             (_, Some(false)) => Outcome::Missed,
@@ -141,15 +182,20 @@ impl Hunt<'_> {
     }
 
     /// A trial that fails is repeated: one hiccup of the machine is no limit.
-    fn confirm(&mut self, rate: f64) -> Result<Outcome, String> {
+    /// At the border one that passes is, too.
+    fn decide(&mut self, rate: f64, at_border: bool) -> Result<Outcome, String> {
         let first = self.try_rate(rate)?;
-        if first == Outcome::Passed { Ok(first) } else { self.majority(rate) }
+        match first {
+            Outcome::Cut(_) => Ok(first),
+            Outcome::Passed if !at_border => Ok(first),
+            _ => self.majority(rate, first),
+        }
     }
 
     /// Two of three decide.
-    fn majority(&mut self, rate: f64) -> Result<Outcome, String> {
-        let (one, other) = (self.try_rate(rate)?, self.try_rate(rate)?);
-        if one == other { Ok(one) } else { self.try_rate(rate) }
+    fn majority(&mut self, rate: f64, first: Outcome) -> Result<Outcome, String> {
+        let second = self.try_rate(rate)?;
+        if first == second || matches!(second, Outcome::Cut(_)) { Ok(second) } else { self.try_rate(rate) }
     }
 
     fn below(&mut self, rate: f64) -> Result<Vec<Point>, String> {

@@ -31,9 +31,13 @@ pub fn run(benchmark: &Benchmark, interrupt: &AtomicBool, progress: &mut dyn Pro
         let seed = benchmark.workload.seed + u64::from(run);
         let trial = stage.measure(&benchmark.plan(seed)?, benchmark.in_flight, interrupt, progress)?;
         figures.push(RunFigures::of(seed, &trial.measurement, stage.server(&trial).as_ref()));
+        let is_gone = trial.end.trouble.is_some();
         match &mut done {
             Some(pooled) => pooled.pool(&trial),
             None => done = Some(trial),
+        }
+        if is_gone {
+            break;
         }
     }
     let trial = done.ok_or("no run took place")?;
@@ -128,7 +132,7 @@ impl<'a> Stage<'a> {
         // A run id of its own: what is still under way of an earlier run is not this one's.
         self.session.run = self.session.run.wrapping_add(1);
         let settings = Settings { in_flight, ..self.benchmark.settings(self.session.run) };
-        let start = self.looker.look()?;
+        let start = self.looker.look();
         let transport = &self.session.transport;
         let (native, path) = (transport.native(), self.path.as_ref().map(Path::figures));
         progress.begin(&self.benchmark.outline(&transport.label()));
@@ -137,7 +141,7 @@ impl<'a> Stage<'a> {
         let server_seconds = sampler.seconds;
         let native = native.and_then(|before| Some(transport.native()?.since(&before)));
         let path = path.and_then(|before| Some(self.path.as_ref()?.figures().since(&before)));
-        Ok(Trial { measurement, start, end: self.looker.look()?, server_seconds, native, path })
+        Ok(Trial { measurement, start, end: self.looker.look(), server_seconds, native, path })
     }
 
     /// What the server used for a trial; `None` without its process.
@@ -157,6 +161,7 @@ impl<'a> Stage<'a> {
             counted: trial.end.counted_since(&trial.start).unwrap_or_default(),
         };
         let context = Context {
+            trouble: trial.end.trouble,
             setup: benchmark.setup(self.session.transport.label(), run),
             native: trial.native,
             path: trial.path,

@@ -13,7 +13,7 @@ use loadgen::members::{Protocol, Venue};
 use loadgen::mock::{Faults, Mock};
 use loadgen::scenario::{Scenario, Script};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use support::relay::Served;
 use support::{benchmark, benchmark_of, run};
@@ -79,7 +79,8 @@ fn every_file_is_written_and_reads_back() {
 
     let (code, text, stderr) =
         loadgen(&["compare", &path("report.json"), &path("report.json"), "--fail-on-regression"]);
-    assert_eq!(code, 0, "{stderr}");
+    let is_invalid = printed["verdict"]["state"] == "invalid";
+    assert_eq!((code, text.contains("INVALID")), (if is_invalid { 3 } else { 0 }, is_invalid), "{stderr}");
     assert!(text.contains("delivered copies/s") && !text.contains("WORSE"));
     std::fs::remove_dir_all(directory).unwrap();
 }
@@ -201,12 +202,35 @@ fn wrong_values_are_refused_before_anything_is_opened() {
         (&["run", "--protocol", "nats"], "--target"),
         (&["run", "--target", "127.0.0.1:9", "--protocol", "nats", "--gro"], "--gro is for UDP"),
         (&["run", "--rate", "5", "--in-flight", "5"], "cannot be used with"),
+        (&["run", "--target", "localhost:9"], "write an address and a port"),
+        (&["run", "--duration", "2000h"], "at most 1000h"),
+        (&["run", "--aside", "nan", "--scenario", "slow"], "--aside must be"),
+        (&["run", "--aside", "99", "--scenario", "slow", "--clients", "20", "--senders", "1"], "lower --aside"),
+        (&["sweep", "--runs", "3"], "--runs is for"),
+        (&["search", "--arrival", "burst:5@1s"], "has its own rate"),
         (&["report", "/nowhere.json"], "cannot read"),
     ] {
         let (code, _, stderr) = loadgen(arguments);
         assert_eq!(code, 2, "{arguments:?}: {stderr}");
         assert!(stderr.contains(wanted), "{arguments:?}: {stderr}");
     }
+}
+
+/// `| head` is no failure, a full disk is one.
+#[test]
+fn a_reader_that_leaves_early_is_no_failure_and_a_full_disk_is_one() {
+    let start = |to: Stdio| {
+        let calibrate = ["calibrate", "--clients", "2", "--duration", "50ms", "-o", "json"];
+        let program = env!("CARGO_BIN_EXE_loadgen");
+        Command::new(program).args(calibrate).stdout(to).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let mut left = start(Stdio::piped());
+    drop(left.stdout.take());
+    let left = left.wait_with_output().unwrap();
+    assert_eq!((left.status.code(), left.stderr), (Some(0), Vec::new()));
+    let full = start(std::fs::File::create("/dev/full").unwrap().into()).wait_with_output().unwrap();
+    assert_eq!(full.status.code(), Some(2));
+    assert!(String::from_utf8(full.stderr).unwrap().contains("cannot write the results: No space left"));
 }
 
 #[test]

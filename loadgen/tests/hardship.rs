@@ -5,6 +5,7 @@
 
 mod support;
 
+use loadgen::benchmark::Benchmark;
 use loadgen::child::Relay;
 use loadgen::members::Transport;
 use nix::sys::signal::{Signal, kill};
@@ -16,8 +17,10 @@ use outcry::wire::id::{Ccid, Instance, Nonce};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use support::crowd::{Crowd, until};
 use support::relay::Served;
+use support::{benchmark_of, run};
 
 /// T28. A message is safe when its sender was told of it; the others are sent
 /// again to whatever relay is there next.
@@ -106,4 +109,27 @@ fn a_flood_of_hellos_drops_nobody_and_keeps_nobody_out() {
     println!("{hellos} HELLOs\n{:?}", counters.native);
     assert!(counters.dropped(DropReason::HelloFlood) > 0, "more HELLOs came than are answered");
     assert!(counters.balances());
+}
+
+/// What was measured before the end of the server is reported, and nobody blames the generator.
+#[test]
+fn a_server_that_dies_is_told_and_what_came_before_it_is_kept() {
+    let Ok(relay) = Relay::start(100, &[]) else {
+        println!("SKIPPED: the relay is not built (cargo build --workspace)");
+        return;
+    };
+    let pid = relay.pid();
+    let three_runs = Benchmark { server_pid: Some(pid), runs: 3, ..benchmark_of(relay.address(), 10, 2, 100.0, 3) };
+    let killing = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(2500));
+        kill(Pid::from_raw(pid as i32), Signal::SIGKILL).unwrap();
+        drop(relay);
+    });
+    let report = run(&three_runs);
+    killing.join().unwrap();
+    assert_eq!((report.verdict.exit_code(), report.runs.len()), (3, 1), "{:?}", report.verdict);
+    assert!(report.traffic.delivered > 500 && report.loss.lost > 100, "{:?}", report.traffic);
+    let told = |what: &str| report.verdict.reasons.iter().any(|reason| reason.contains(what));
+    assert!(told("members alive at the end: 0 of 10") && told(&format!("process {pid}")), "{:?}", report.verdict);
+    assert!(report.server.is_none());
 }

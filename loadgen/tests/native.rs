@@ -12,6 +12,7 @@ use loadgen::lossy::Flaws;
 use loadgen::members::{Options, Protocol, Sockets, Venue};
 use loadgen::report::Report;
 use loadgen::scenario::{Scenario, Script};
+use loadgen::search;
 use loadgen::stage;
 use outcry::client::AccessKey;
 use outcry::config::Limits;
@@ -146,4 +147,36 @@ fn a_relay_that_stands_still_for_two_seconds_loses_nothing() {
     let report = run(&stalled);
     is_faultless(&report, 1200, 19);
     assert!(report.native.unwrap().resends > 0, "{:?}", report.native);
+}
+
+/// Where nothing is lost the highest rate tried is the answer, unless this machine is busy: then no
+/// trial may be said to have failed for another reason.
+#[test]
+fn a_search_doubles_looks_below_and_blames_nobody_else() {
+    let served = Served::start();
+    let slos = vec!["loss=0".parse().unwrap(), "p50=900ms".parse().unwrap()];
+    let from_50 = Benchmark { slos, ..native(&served, 20, 4, 50.0, 1) };
+    let found = search::search(&from_50, 100.0, 0.5, &AtomicBool::new(false), &mut Silent).unwrap();
+    assert!(found.trials.iter().all(|trial| trial.loss == 0.0 && !trial.missed), "{found:?}");
+    assert_eq!(found.cut, None);
+    match found.rate {
+        Some(rate) if !found.limited_by_generator => assert_eq!((rate, found.below.len()), (100.0, 3)),
+        _ => assert!(found.limited_by_generator, "{found:?}"),
+    }
+}
+
+/// A limit of the relay's is found: who says more is told to wait, and what is said up to a
+/// second's worth at once goes through.
+#[test]
+fn a_search_finds_what_a_relay_allows() {
+    let bind = "127.0.0.1:0".parse().unwrap();
+    let served = Served::with(Limits { msgs_per_s: 40, ..Limits::for_bind(bind) });
+    let slos = vec!["p50=200ms".parse().unwrap()];
+    let one = Benchmark { slos, drain: Duration::from_secs(30), ..native(&served, 5, 1, 40.0, 1) };
+    let found = search::search(&one, 320.0, 1.5, &AtomicBool::new(false), &mut Silent).unwrap();
+    let kept = found.trials.iter().filter(|trial| !trial.missed).filter_map(|trial| trial.rate);
+    let missed = found.trials.iter().filter(|trial| trial.missed).filter_map(|trial| trial.rate);
+    let (most, least) = (kept.fold(0.0, f64::max), missed.fold(f64::INFINITY, f64::min));
+    assert!((40.0..=80.0).contains(&most), "{found:?}");
+    assert!(least == 160.0 || found.limited_by_generator, "{found:?}");
 }

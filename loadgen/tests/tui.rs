@@ -87,7 +87,7 @@ fn the_screen_follows_its_size_and_ends_at_ctrl_c_with_a_report() {
     tmux.run(&["send-keys", "C-c"]);
     let shown = tmux.wait_for("exit ");
     let shown = if shown.contains("\necho") { shown } else { tmux.wait_for("\necho") };
-    assert!(shown.contains("interrupted: what there is so far"), "{shown}");
+    assert!(shown.contains("ended before its time: what there is so far"), "{shown}");
     assert!(!shown.contains("-echo") && !tmux.is_on_other_screen(), "{shown}");
 }
 

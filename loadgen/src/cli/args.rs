@@ -20,7 +20,7 @@ use std::time::Duration;
 pub(super) struct WorkloadArgs {
     /// Address of the server, as IP:PORT. Without it a relay is started on a
     /// free port of the loopback for the time of the run.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     target: Option<SocketAddr>,
 
     /// What the server speaks; plain and native over UDP, nats, redis and mqtt over TCP, a
@@ -165,12 +165,20 @@ pub(super) struct Pace {
     pub duration: Duration,
 }
 
+/// Names are not looked up: what was measured should stand in the report.
+pub(super) fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an address and a port, as 127.0.0.1:9999 or [::1]:9999".into())
+}
+
 impl WorkloadArgs {
     /// The benchmark that these flags ask for, at `pace`.
     pub(super) fn benchmark(&self, pace: Pace, trace: Option<Trace>) -> Result<Benchmark, String> {
+        if !(0.0..100.0).contains(&self.aside) {
+            return Err("--aside must be 0 or more percent, and below 100".into());
+        }
         let script = Script {
             scenario: self.scenario,
-            aside: (self.aside / 100.0).clamp(0.0, 1.0),
+            aside: self.aside / 100.0,
             churn_rate: self.churn_rate.max(0.001),
             stall: self.stall,
         };
@@ -203,6 +211,25 @@ impl WorkloadArgs {
         };
         benchmark.validate()?;
         Ok(benchmark)
+    }
+
+    /// For those who vary the rate.
+    pub(super) fn refuse_own_rate(&self) -> Result<(), String> {
+        match self.arrival {
+            Arrival::Burst { .. } => {
+                Err("--arrival burst has its own rate: take poisson or fixed, or `loadgen run`".into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// For those who measure each point once.
+    pub(super) fn refuse_runs(&self) -> Result<(), String> {
+        if self.runs == 1 {
+            Ok(())
+        } else {
+            Err("--runs is for `loadgen run`: here each point is measured once".into())
+        }
     }
 
     /// Starts a relay for benchmarks that name no target. It ends with what is returned.

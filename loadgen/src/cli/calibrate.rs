@@ -84,13 +84,13 @@ pub(super) fn run(args: &CalibrateArgs) -> Result<u8, String> {
         args.duration,
     )?;
     match args.output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(&found).map_err(|error| error.to_string())?),
+        Output::Json => say!("{}", serde_json::to_string_pretty(&found).map_err(|error| error.to_string())?),
         Output::Quiet => {}
         Output::Csv => {
-            println!("train,copies_per_s,lost,members");
+            say!("train,copies_per_s,lost,members");
             found
                 .iter()
-                .for_each(|at| println!("{},{},{},\"{}\"", at.train, at.copies_per_second, at.lost, at.members_made));
+                .for_each(|at| say!("{},{},{},\"{}\"", at.train, at.copies_per_second, at.lost, at.members_made));
         }
         Output::Text => found.iter().for_each(|ceiling| print(ceiling, args.clients)),
     }
@@ -104,7 +104,7 @@ fn print(ceiling: &Ceiling, clients: u32) {
     let cpu: u64 = ceiling.threads.iter().map(|thread| thread.cpu_ns).sum();
     let wall = ceiling.threads.iter().map(|thread| thread.wall_ns).max().unwrap_or(0);
     let per_copy = cpu as f64 / (copies * wall as f64 / 1e9).max(1.0);
-    println!(
+    say!(
         "{how:<18} {} copies/s to {} members ({}), {} of CPU to receive one, lost {}, busy: {}",
         show_scaled(copies),
         show_count(clients.into()),

@@ -1,6 +1,7 @@
 //! `loadgen compare` and `run --baseline`.
 
-use super::{Output, load};
+use super::{Output, load, print_json};
+use crate::check::{self, State};
 use crate::report::{Change, Comparison, Report, compare, differences};
 use crate::units::{show_ns, show_scaled};
 use clap::Args;
@@ -26,6 +27,11 @@ impl Against {
     /// The report to compare with, read before anything is measured.
     pub(super) fn baseline(&self) -> Result<Option<Report>, String> {
         self.baseline.as_ref().map(load).transpose()
+    }
+
+    /// The two, as far as their noise lets them be told apart.
+    pub(super) fn compare(&self, base: &Report, new: &Report) -> Result<Compared, String> {
+        Compared::new(base, new, self.noise)
     }
 }
 
@@ -63,35 +69,66 @@ fn parse_percent(text: &str) -> Result<f64, String> {
 pub(super) fn run(args: &CompareArgs) -> Result<u8, String> {
     let (base, new) = (load(&args.base)?, load(&args.new)?);
     let against = Against { baseline: None, noise: args.noise, fail_on_regression: args.fail_on_regression };
-    let worse = print_comparison(&base, &new, &against, args.output)?;
-    Ok(if worse && args.fail_on_regression { 4 } else { 0 })
+    let compared = against.compare(&base, &new)?;
+    compared.print(args.output)?;
+    Ok(match args.fail_on_regression {
+        true if compared.is_worse() => 4,
+        true if compared.is_invalid() => 3,
+        _ => 0,
+    })
 }
 
-/// Prints; whether anything got worse.
-pub(super) fn print_comparison(base: &Report, new: &Report, against: &Against, output: Output) -> Result<bool, String> {
-    let found = compare(base, new, against.noise)?;
-    match output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(&found).map_err(|error| error.to_string())?),
-        Output::Csv => {
-            println!("figure,base,new,ratio,low,high,change");
-            found.iter().for_each(csv_line);
-        }
-        Output::Quiet => {}
-        Output::Text => {
-            for difference in differences(base, new) {
-                println!("differs     {difference}");
-            }
-            println!("{:<22}{:>12}{:>12}{:>9}   95 % interval", "compared", "base", "new", "ratio");
-            found.iter().for_each(text_line);
-        }
+/// Two reports, figure by figure.
+pub(super) struct Compared {
+    /// What is compared.
+    pub(super) figures: Vec<Comparison>,
+    /// For the reader to judge.
+    notes: Vec<String>,
+    is_invalid: bool,
+}
+
+impl Compared {
+    fn new(base: &Report, new: &Report, noise: f64) -> Result<Self, String> {
+        let figures = compare(base, new, noise)?;
+        let invalid = |report: &Report| report.verdict.state == State::Invalid;
+        let sides = [("base", base), ("new", new)].into_iter().filter(|(_, report)| invalid(report));
+        let sides = sides.map(|(side, report)| format!("INVALID     {side}: {}", check::why_invalid(&report.gates)));
+        let differing = differences(base, new).into_iter().map(|difference| format!("differs     {difference}"));
+        let is_invalid = invalid(base) || invalid(new);
+        Ok(Self { figures, notes: sides.chain(differing).collect(), is_invalid })
     }
-    Ok(found.iter().any(|figure| figure.change == Change::Worse))
+
+    pub(super) fn is_worse(&self) -> bool {
+        self.figures.iter().any(|figure| figure.change == Change::Worse)
+    }
+
+    /// One of the two says nothing about its server.
+    fn is_invalid(&self) -> bool {
+        self.is_invalid
+    }
+
+    pub(super) fn print(&self, output: Output) -> Result<(), String> {
+        match output {
+            Output::Json => print_json(&self.figures)?,
+            Output::Csv => {
+                say!("figure,base,new,ratio,low,high,change");
+                self.figures.iter().for_each(csv_line);
+            }
+            Output::Quiet => {}
+            Output::Text => {
+                self.notes.iter().for_each(|note| say!("{note}"));
+                say!("{:<22}{:>12}{:>12}{:>9}   95 % interval", "compared", "base", "new", "ratio");
+                self.figures.iter().for_each(text_line);
+            }
+        }
+        Ok(())
+    }
 }
 
 fn csv_line(figure: &Comparison) {
     let (low, high) =
         figure.interval.map_or((String::new(), String::new()), |(low, high)| (low.to_string(), high.to_string()));
-    println!("{},{},{},{},{low},{high},{:?}", figure.name, figure.base, figure.new, figure.ratio, figure.change);
+    say!("{},{},{},{},{low},{high},{:?}", figure.name, figure.base, figure.new, figure.ratio, figure.change);
 }
 
 fn text_line(figure: &Comparison) {
@@ -110,5 +147,5 @@ fn text_line(figure: &Comparison) {
         Change::Worse => "  WORSE",
     };
     let (base, new) = (show(figure.base), show(figure.new));
-    println!("{:<22}{base:>12}{new:>12}{:>9.3}   {interval}{word}", figure.name, figure.ratio);
+    say!("{:<22}{base:>12}{new:>12}{:>9.3}   {interval}{word}", figure.name, figure.ratio);
 }

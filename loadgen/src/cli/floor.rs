@@ -1,6 +1,7 @@
 //! `loadgen floor`.
 
 use super::Output;
+use super::args::parse_address;
 use super::progress::{Shown, Style, interrupt_flag};
 use crate::benchmark::Progress;
 use crate::child::Relay;
@@ -17,7 +18,7 @@ use std::time::Duration;
 pub(super) struct FloorArgs {
     /// Address of the server, as IP:PORT, on this host. Without it a relay is
     /// started on a free port of the loopback.
-    #[arg(long, value_name = "ADDR", requires = "server_pid")]
+    #[arg(long, value_name = "ADDR", value_parser = parse_address, requires = "server_pid")]
     target: Option<SocketAddr>,
 
     /// The server's process.
@@ -104,24 +105,24 @@ fn round_line(round: &Round) -> String {
 
 fn print(found: &Floor, output: Output) -> Result<(), String> {
     match output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(found).map_err(|error| error.to_string())?),
+        Output::Json => say!("{}", serde_json::to_string_pretty(found).map_err(|error| error.to_string())?),
         Output::Quiet => {}
         Output::Csv => {
-            println!("server_ns,floor_ns,ratio,lost,members");
+            say!("server_ns,floor_ns,ratio,lost,members");
             for round in &found.rounds {
                 let ratio = round.server_ns / round.floor_ns;
-                println!("{},{},{ratio},{},\"{}\"", round.server_ns, round.floor_ns, round.lost, found.members_made);
+                say!("{},{},{ratio},{},\"{}\"", round.server_ns, round.floor_ns, round.lost, found.members_made);
             }
         }
         Output::Text => {
-            println!("members     {} hear ({}), {} bytes", show_count(found.copies), found.members_made, found.size);
-            println!("rounds      {}, in turns; CPU per copy, medians", found.rounds.len());
-            println!("server      {}", show_ns(found.server_ns));
-            println!("floor       {} (prepared sendmmsg, same addresses and options)", show_ns(found.floor_ns));
-            println!("ratio       {:.3}", found.ratio);
+            say!("members     {} hear ({}), {} bytes", show_count(found.copies), found.members_made, found.size);
+            say!("rounds      {}, in turns; CPU per copy, medians", found.rounds.len());
+            say!("server      {}", show_ns(found.server_ns));
+            say!("floor       {} (prepared sendmmsg, same addresses and options)", show_ns(found.floor_ns));
+            say!("ratio       {:.3}", found.ratio);
             let lost: u64 = found.rounds.iter().map(|round| round.lost).sum();
             if lost > 0 {
-                println!("lost        {} copies: a drop costs less than a delivery", show_count(lost));
+                say!("lost        {} copies: a drop costs less than a delivery", show_count(lost));
             }
         }
     }

@@ -1,6 +1,11 @@
 //! The command line: parses, runs, prints, and turns the result into an exit
 //! code. Results on stdout, everything else on stderr.
 
+/// A line of the result.
+macro_rules! say {
+    ($($words:tt)*) => { $crate::cli::write_line(format_args!($($words)*)) };
+}
+
 mod args;
 mod calibrate;
 mod compare;
@@ -10,14 +15,18 @@ mod report;
 mod run;
 mod sweep;
 
+use crate::child;
 use crate::report::{Curve, Point, Report, SCHEMA};
 use clap::{Parser, Subcommand, ValueEnum};
+use serde::Serialize;
+use std::fmt;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 /// Measures a fan-out: many members, each message to all of them.
 ///
 /// Exit codes: 0 pass, 1 objective missed, 2 usage or set-up, 3 invalid (the
-/// generator was the limit), 4 regression.
+/// generator was the limit, or members were gone at the end), 4 regression.
 #[derive(Parser)]
 #[command(name = "loadgen", version)]
 struct Cli {
@@ -74,28 +83,46 @@ pub fn main() -> u8 {
     })
 }
 
+/// Writes to stdout. A reader who has left (`| head`) has what it wanted, and the
+/// exit code says the rest; results that cannot be kept are no success.
+fn write_line(line: fmt::Arguments<'_>) {
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("loadgen: cannot write the results: {error}");
+            child::end_running();
+            std::process::exit(2);
+        }
+        _ => {}
+    }
+}
+
 fn print(report: &Report, output: Output) -> Result<(), String> {
     match output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(report).map_err(|error| error.to_string())?),
+        Output::Json => print_json(report)?,
         Output::Csv => print_rows(report),
         Output::Quiet => {}
         Output::Text => {
             let mut text = String::new();
             crate::report::print(report, &mut text).map_err(|error| error.to_string())?;
-            println!("{}", text.trim_end());
+            say!("{}", text.trim_end());
         }
     }
     Ok(())
 }
 
+fn print_json(what: &impl Serialize) -> Result<(), String> {
+    say!("{}", serde_json::to_string_pretty(what).map_err(|error| error.to_string())?);
+    Ok(())
+}
+
 /// The latency table, in ns; empty where a percentile is not supported.
 fn print_rows(report: &Report) {
-    println!("row,messages,samples,min_ns,p50_ns,p90_ns,p99_ns,p99.9_ns,max_ns,members");
+    say!("row,messages,samples,min_ns,p50_ns,p90_ns,p99_ns,p99.9_ns,max_ns,members");
     for row in &report.latency {
         let figures = std::iter::once(&row.min).chain(&row.quantiles).chain(std::iter::once(&row.max));
         let cells: Vec<String> = figures.map(|figure| figure.ns().map_or(String::new(), |ns| ns.to_string())).collect();
         let made = &report.setup.members_made;
-        println!("\"{}\",{},{},{},\"{made}\"", row.name, row.messages, row.samples, cells.join(","));
+        say!("\"{}\",{},{},{},\"{made}\"", row.name, row.messages, row.samples, cells.join(","));
     }
 }
 

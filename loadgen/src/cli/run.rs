@@ -1,14 +1,15 @@
 //! `loadgen run`.
 
 use super::args::{Pace, WorkloadArgs};
-use super::compare::{Against, print_comparison};
+use super::compare::Against;
 use super::progress::{Shown, Style, interrupt_flag};
-use super::{Output, print};
-use crate::report::Files;
+use super::{Output, print, print_json};
+use crate::report::{Comparison, Files, Report};
 use crate::stage;
 use crate::trace::Trace;
 use crate::units::{parse_count, parse_duration, parse_scaled};
 use clap::Args;
+use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -51,6 +52,13 @@ pub(super) struct RunArgs {
     against: Against,
 }
 
+/// A run and what it is compared with.
+#[derive(Serialize)]
+struct Both<'a> {
+    report: &'a Report,
+    compared: &'a [Comparison],
+}
+
 impl RunArgs {
     fn duration(&self, trace: Option<&Trace>) -> Duration {
         let most = trace.map_or(Duration::MAX, Trace::length);
@@ -69,16 +77,24 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, String> {
     let _relay = args.workload.provide(std::slice::from_mut(&mut benchmark), &mut shown)?;
     let report = stage::run(&benchmark, &interrupt, &mut shown)?;
     shown.finish();
-    print(&report, args.output)?;
+    let compared = baseline.map(|base| args.against.compare(&base, &report)).transpose();
+    match (&compared, args.output) {
+        // One document, whatever is in it.
+        (Ok(Some(compared)), Output::Json) => print_json(&Both { report: &report, compared: &compared.figures })?,
+        (Ok(Some(compared)), output) => {
+            print(&report, output)?;
+            compared.print(output)?;
+        }
+        (_, output) => print(&report, output)?,
+    }
     for path in args.files.write(&report, &[])? {
         eprintln!("wrote {}", path.display());
     }
-    let worse = match &baseline {
-        Some(baseline) => print_comparison(baseline, &report, &args.against, args.output)?,
-        None => false,
-    };
+    // What cannot be compared was measured all the same.
+    let compared = compared?;
+    let is_worse = compared.is_some_and(|compared| compared.is_worse());
     match report.verdict.exit_code() {
-        0 if worse && args.against.fail_on_regression => Ok(4),
+        0 if is_worse && args.against.fail_on_regression => Ok(4),
         code => Ok(code),
     }
 }

@@ -4,7 +4,7 @@ use super::Output;
 use super::args::{Pace, WorkloadArgs};
 use super::progress::{Shown, Style, interrupt_flag};
 use crate::report::{Curve, Files, Point};
-use crate::search::{self, Found};
+use crate::search::{self, Cut, Found};
 use crate::units::{parse_count, parse_duration, parse_scaled, show_ns, show_scaled};
 use clap::Args;
 use std::time::Duration;
@@ -50,6 +50,10 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<u8, String> {
             .map(|depth| Pace { rate: 1.0, in_flight: Some(*depth), duration: args.duration })
             .collect(),
     };
+    if args.in_flight.is_empty() {
+        args.workload.refuse_own_rate()?;
+    }
+    args.workload.refuse_runs()?;
     let mut benchmarks =
         paces.iter().map(|pace| args.workload.benchmark(*pace, None)).collect::<Result<Vec<_>, _>>()?;
     let interrupt = interrupt_flag()?;
@@ -70,16 +74,16 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<u8, String> {
 
 fn print_curve(curve: &Curve, output: Output) -> Result<(), String> {
     match output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(curve).map_err(|error| error.to_string())?),
+        Output::Json => say!("{}", serde_json::to_string_pretty(curve).map_err(|error| error.to_string())?),
         Output::Csv => {
-            println!("rate,in_flight,sent_per_s,copies_per_s,loss,p50_ns,p99_ns,last_p50_ns,ns_per_copy,check,members");
+            say!("rate,in_flight,sent_per_s,copies_per_s,loss,p50_ns,p99_ns,last_p50_ns,ns_per_copy,check,members");
             curve.points.iter().for_each(csv_line);
         }
         Output::Quiet => {}
         Output::Text => {
             print_points(&curve.points, curve.best.ceiling);
             if let Some(knee) = crate::report::knee(&curve.points) {
-                println!("knee at {} copies/s", show_scaled(knee.delivered_per_second));
+                say!("knee at {} copies/s", show_scaled(knee.delivered_per_second));
             }
         }
     }
@@ -88,7 +92,7 @@ fn print_curve(curve: &Curve, output: Output) -> Result<(), String> {
 
 fn csv_line(point: &Point) {
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
-    println!(
+    say!(
         "{},{},{},{},{},{},{},{},{},{:?},\"{}\"",
         number(point.rate),
         number(point.in_flight.map(f64::from)),
@@ -106,18 +110,26 @@ fn csv_line(point: &Point) {
 
 fn print_points(points: &[Point], ceiling: Option<f64>) {
     if let Some(point) = points.first() {
-        println!("members: {}", point.members_made);
+        say!("members: {}", point.members_made);
     }
-    println!(
+    say!(
         "{:>12}{:>10}{:>10}{:>12}{:>10}{:>10}{:>10}{:>10}{:>12}  check",
-        "asked", "sent/s", "copies/s", "loss", "p50", "p99", "last p50", "last p99", "CPU/copy"
+        "asked",
+        "sent/s",
+        "copies/s",
+        "loss",
+        "p50",
+        "p99",
+        "last p50",
+        "last p99",
+        "CPU/copy"
     );
     for point in points {
         let asked = match (point.in_flight, point.rate) {
             (Some(depth), _) => format!("{depth} deep"),
             (None, rate) => format!("{}/s", show_scaled(rate.unwrap_or(0.0))),
         };
-        println!(
+        say!(
             "{asked:>12}{:>10}{:>10}{:>12}{:>10}{:>10}{:>10}{:>10}{:>12}  {:?}",
             show_scaled(point.sent_per_second),
             show_scaled(point.delivered_per_second),
@@ -131,7 +143,7 @@ fn print_points(points: &[Point], ceiling: Option<f64>) {
         );
     }
     if let Some(ceiling) = ceiling {
-        println!("this generator can receive about {} copies/s on this machine", show_scaled(ceiling));
+        say!("this generator can receive about {} copies/s on this machine", show_scaled(ceiling));
     }
 }
 
@@ -167,6 +179,8 @@ pub(super) struct SearchArgs {
 
 /// Doubles until a trial fails, then halves the interval.
 pub(super) fn search(args: &SearchArgs) -> Result<u8, String> {
+    args.workload.refuse_own_rate()?;
+    args.workload.refuse_runs()?;
     let pace = Pace { rate: args.from, in_flight: None, duration: args.duration };
     let mut benchmark = args.workload.benchmark(pace, None)?;
     if benchmark.slos.is_empty() {
@@ -181,34 +195,47 @@ pub(super) fn search(args: &SearchArgs) -> Result<u8, String> {
     let found = search::search(&benchmark, args.to, args.precision / 100.0, &interrupt, &mut shown)?;
     shown.finish();
     match args.output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(&found).map_err(|error| error.to_string())?),
+        Output::Json => say!("{}", serde_json::to_string_pretty(&found).map_err(|error| error.to_string())?),
         Output::Csv => {
-            println!("rate,in_flight,sent_per_s,copies_per_s,loss,p50_ns,p99_ns,last_p50_ns,ns_per_copy,check,members");
+            say!("rate,in_flight,sent_per_s,copies_per_s,loss,p50_ns,p99_ns,last_p50_ns,ns_per_copy,check,members");
             found.trials.iter().chain(&found.below).for_each(csv_line);
         }
         Output::Quiet => {}
         Output::Text => print_found(&found),
     }
-    Ok(if found.limited_by_generator { 3 } else { u8::from(found.rate.is_none()) })
+    Ok(match (found.cut, found.rate) {
+        (Some(Cut::MembersGone), _) => 3,
+        (Some(Cut::Interrupted), None) => 2,
+        _ if found.limited_by_generator => 3,
+        (_, rate) => u8::from(rate.is_none()),
+    })
 }
 
 fn print_found(found: &Found) {
+    let cut = found.cut.map(|cut| match cut {
+        Cut::Interrupted => "interrupted",
+        Cut::MembersGone => "ended when members were gone: the server dropped them, or ended",
+    });
     match (found.rate, found.limited_by_generator) {
-        (Some(rate), true) => {
-            println!("at least {} messages/s, limited by the generator: no number for the server", show_scaled(rate))
+        (Some(rate), _) if cut.is_some() => {
+            say!("at least {} messages/s; {}", show_scaled(rate), cut.unwrap_or_default())
         }
-        (Some(rate), false) => println!("highest rate that meets the objectives: {} messages/s", show_scaled(rate)),
-        (None, true) => println!(
+        (None, _) if cut.is_some() => say!("no rate was judged; {}", cut.unwrap_or_default()),
+        (Some(rate), true) => {
+            say!("at least {} messages/s, limited by the generator: no number for the server", show_scaled(rate))
+        }
+        (Some(rate), false) => say!("highest rate that meets the objectives: {} messages/s", show_scaled(rate)),
+        (None, true) => say!(
             "the generator was the limit already at {} messages/s: no number for the server",
             show_scaled(found.lowest)
         ),
-        (None, false) => println!("no rate tried meets the objectives; the lowest was {}", show_scaled(found.lowest)),
+        (None, false) => say!("no rate tried meets the objectives; the lowest was {}", show_scaled(found.lowest)),
     }
-    found.reasons.iter().for_each(|reason| println!("  stopped by {reason}"));
-    println!("trials, in order");
+    found.reasons.iter().for_each(|reason| say!("  stopped by {reason}"));
+    say!("trials, in order");
     print_points(&found.trials, None);
     if !found.below.is_empty() {
-        println!("at 10, 50 and 90 % of the result");
+        say!("at 10, 50 and 90 % of the result");
         print_points(&found.below, None);
     }
 }

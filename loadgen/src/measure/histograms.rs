@@ -26,6 +26,11 @@ pub fn supported(q: f64, messages: u64) -> bool {
     messages as f64 * (1.0 - q) >= SAMPLES_PER_TAIL * (1.0 - 1e-9)
 }
 
+/// The fewest messages that are enough for percentile `q` (0..1).
+pub fn needed(q: f64) -> u64 {
+    (SAMPLES_PER_TAIL * (1.0 - 1e-9) / (1.0 - q)).ceil() as u64
+}
+
 impl Latency {
     /// Adds one value.
     pub fn record(&mut self, ns: u64) {

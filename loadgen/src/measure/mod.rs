@@ -23,7 +23,7 @@ pub use calibrate::{Ceiling, calibrate};
 pub use collect::{Collector, Second};
 pub use disturb::Disturbance;
 pub use floor::{Floor, Round, floor};
-pub use histograms::{Latency, SAMPLES_PER_TAIL, supported};
+pub use histograms::{Latency, SAMPLES_PER_TAIL, needed, supported};
 pub use outcome::{ClientTail, Measurement, RoomCounts, ThreadLoad};
 pub use position::{Fit, PositionPoint, Positions};
 pub use recorder::Integrity;
@@ -130,7 +130,7 @@ pub fn measure(
         board.stop_receiving();
         let received = receivers.into_iter().map(join).collect::<Result<Vec<_>, _>>()?;
         collector.collect();
-        let followed = outcome::followed(plan, &sent);
+        let followed = outcome::followed(plan, settings, &sent);
         Ok(outcome::merge(&followed, settings, &board, start, sent, received, collector))
     })
 }

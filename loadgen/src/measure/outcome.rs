@@ -186,9 +186,9 @@ impl Measurement {
 }
 
 /// The plan as it was followed: in closed loop the times are those of sending.
-pub(super) fn followed<'a>(plan: &'a Plan, sent: &[Sent]) -> Cow<'a, Plan> {
+pub(super) fn followed<'a>(plan: &'a Plan, settings: &Settings, sent: &[Sent]) -> Cow<'a, Plan> {
     match sent {
-        [closed] if !closed.times.is_empty() => {
+        [closed] if settings.in_flight.is_some() => {
             let timed = plan.slots.iter().zip(&closed.times).map(|(slot, at)| Slot { at: *at, ..*slot });
             Cow::Owned(Plan { slots: timed.collect(), measured_from: closed.measured_from, ..*plan })
         }

@@ -3,7 +3,7 @@
 use super::particulars::{joined, particulars};
 use super::svg::{Chart, escape};
 use super::{Point, QUANTILES, Report, charts};
-use crate::check::State;
+use crate::check::{self, State};
 use crate::units::{show_bytes, show_count, show_ns, show_scaled};
 use std::fmt::Write;
 
@@ -63,11 +63,14 @@ fn figure(id: &str, chart: &Chart, caption: &str, out: &mut String) {
 
 fn summary(report: &Report, out: &mut String) {
     let (class, word) = match (report.verdict.state, report.verdict.slo_met) {
-        (State::Invalid, _) => ("bad", "INVALID: the generator or the machine was the limit"),
-        (_, Some(false)) => ("bad", "SLO missed"),
-        (State::Doubtful, _) => ("doubt", "valid, with doubts"),
-        (State::Ok, _) => ("good", "valid"),
+        (State::Invalid, _) => ("bad", format!("INVALID: {}", check::why_invalid(&report.gates))),
+        (_, Some(false)) => ("bad", "SLO missed".into()),
+        (State::Doubtful, Some(true)) => ("doubt", "valid, with doubts, SLO met".into()),
+        (State::Doubtful, None) => ("doubt", "valid, with doubts".into()),
+        (State::Ok, Some(true)) => ("good", "valid, SLO met".into()),
+        (State::Ok, None) => ("good", "valid".into()),
     };
+    let ended = if report.verdict.interrupted { " (ended before its time: what there is so far)" } else { "" };
     let setup = &report.setup;
     let pace = match (setup.in_flight, setup.rate) {
         (Some(depth), _) => format!("{depth} messages in flight"),
@@ -75,7 +78,7 @@ fn summary(report: &Report, out: &mut String) {
     };
     let _ = write!(
         out,
-        "<h1>{} members, {pace}</h1><p class=\"verdict {class}\">{word}</p>",
+        "<h1>{} members, {pace}</h1><p class=\"verdict {class}\">{word}{ended}</p>",
         show_count(setup.members.into())
     );
     for reason in &report.verdict.reasons {

@@ -293,13 +293,14 @@ impl Row {
     /// A row in which what is missing of `expected` is infinitely late.
     pub fn with_loss(name: &str, latency: &Latency, messages: u64, expected: u64) -> Self {
         let quantile = |q: f64| {
-            if supported(q, messages) {
+            if expected > 0 && supported(q, messages) {
                 Figure::from(latency.quantile_with_loss(q, expected))
             } else {
                 Figure::Unsupported
             }
         };
-        let max = Figure::from(latency.quantile_with_loss(1.0, expected));
+        let max =
+            if expected == 0 { Figure::Unsupported } else { Figure::from(latency.quantile_with_loss(1.0, expected)) };
         Self::with(name, latency, messages, expected, quantile, max)
     }
 
@@ -330,6 +331,8 @@ pub struct Context {
     pub server: Option<Server>,
     /// For the self-check.
     pub around: check::Surroundings,
+    /// Why the server could not be looked at any more.
+    pub trouble: Option<String>,
     /// What the server did not relay.
     pub server_drops: ServerDrops,
     /// Names of members.
@@ -348,7 +351,8 @@ impl Report {
         let gates = check::gates(run, &context.around);
         let latency = rows(run);
         let loss = Loss::attribute(run, context.around.generator_drops, context.server_drops);
-        let verdict = Verdict::reach(run, &gates, &context.slos);
+        let mut verdict = Verdict::reach(run, &gates, &context.slos);
+        verdict.reasons.extend(context.trouble);
         Self {
             schema: SCHEMA,
             verdict,

@@ -1,7 +1,7 @@
 //! Objectives: `p99=2ms`, `last.p99=5ms`, `loss=0`, `loss=0.1%`.
 
-use crate::measure::{Measurement, supported};
-use crate::units::{parse_duration, show_ns};
+use crate::measure::{Measurement, needed, supported};
+use crate::units::{parse_duration, show_count, show_ns};
 use std::str::FromStr;
 
 /// A bound that a run must keep.
@@ -61,6 +61,14 @@ fn parse_quantile(text: &str) -> Option<f64> {
 }
 
 impl Slo {
+    /// Messages without which it cannot be told.
+    pub fn needs(&self) -> u64 {
+        match self {
+            Self::Loss(_) => 1,
+            Self::Delivery { quantile, .. } | Self::LastReceiver { quantile, .. } => needed(*quantile),
+        }
+    }
+
     /// What was missed; `None` when the bound was kept.
     pub fn missed(&self, run: &Measurement) -> Option<String> {
         match self {
@@ -87,7 +95,8 @@ fn delivered_share(run: &Measurement) -> f64 {
 
 fn missed_quantile(text: &str, found: f64, bound: f64, quantile: f64, messages: u64) -> Option<String> {
     if !supported(quantile, messages) {
-        return Some(format!("{text} cannot be told from {messages} messages"));
+        let (messages, needed) = (show_count(messages), show_count(needed(quantile)));
+        return Some(format!("{text} cannot be told from {messages} messages: it takes {needed}"));
     }
     let shown = if found.is_finite() { show_ns(found) } else { "lost".into() };
     (found > bound).then(|| format!("{text} {shown} is above {}", show_ns(bound)))

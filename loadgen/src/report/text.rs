@@ -2,7 +2,7 @@
 
 use super::particulars::{joined, particulars};
 use super::{Interval, QUANTILES, Report, Row, Server, Setup};
-use crate::check::State;
+use crate::check::{self, State};
 use crate::units::{show_bytes, show_count, show_ns, show_scaled};
 use std::fmt::{self, Write};
 
@@ -28,13 +28,14 @@ pub fn print(report: &Report, out: &mut impl Write) -> fmt::Result {
 fn verdict(report: &Report, out: &mut impl Write) -> fmt::Result {
     let verdict = &report.verdict;
     let word = match (verdict.state, verdict.slo_met) {
-        (State::Invalid, _) => "INVALID: the generator or the machine was the limit, not the server",
-        (_, Some(false)) => "SLO MISSED",
-        (State::Doubtful, _) => "valid, with doubts",
-        (State::Ok, Some(true)) => "valid, SLO met",
-        (State::Ok, None) => "valid",
+        (State::Invalid, _) => format!("INVALID: {}", check::why_invalid(&report.gates)),
+        (_, Some(false)) => "SLO MISSED".into(),
+        (State::Doubtful, Some(true)) => "valid, with doubts, SLO met".into(),
+        (State::Doubtful, None) => "valid, with doubts".into(),
+        (State::Ok, Some(true)) => "valid, SLO met".into(),
+        (State::Ok, None) => "valid".into(),
     };
-    let ended = if verdict.interrupted { " (interrupted: what there is so far)" } else { "" };
+    let ended = if verdict.interrupted { " (ended before its time: what there is so far)" } else { "" };
     writeln!(out, "verdict     {word}{ended}")?;
     verdict.reasons.iter().try_for_each(|reason| writeln!(out, "            - {reason}"))
 }
