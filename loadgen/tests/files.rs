@@ -171,7 +171,8 @@ fn a_native_run_over_a_lossy_path_is_told_on_the_page_as_in_the_text() {
     let script = Script { scenario: Scenario::Rooms, ..Script::default() };
     let flaws = Some(Flaws { loss: 0.02, ..Flaws::default() });
     let of = benchmark_of(served.address(), 20, 4, 100.0, 1);
-    let native = Benchmark { protocol: Protocol::Native, venue, script, flaws, drain: Duration::from_secs(30), ..of };
+    let native =
+        Benchmark { protocol: Protocol::Native, venue, script, flaws, drain: Duration::from_secs(30), runs: 2, ..of };
     let report = run(&native);
     let directory = scratch("native-page");
     std::fs::create_dir_all(&directory).unwrap();
@@ -188,6 +189,10 @@ fn a_native_run_over_a_lossy_path_is_told_on_the_page_as_in_the_text() {
         assert!(dom.as_ref().is_none_or(|dom| dom.contains(&row)), "the browser's {name}");
     }
     dom.iter().for_each(|dom| shows_every_part(dom));
+    for interval in &report.intervals {
+        assert!(page.contains(&format!("<tr><th>{}</th>", interval.name)), "{}", interval.name);
+    }
+    assert!(page.contains("<table id=\"runs\">"));
     std::fs::remove_dir_all(directory).unwrap();
 }
 

@@ -2,6 +2,7 @@
 
 use super::particulars::{joined, particulars};
 use super::svg::{Chart, escape};
+use super::text::show_by_name;
 use super::{Point, QUANTILES, Report, charts};
 use crate::check::{self, State};
 use crate::units::{show_bytes, show_count, show_ns, show_scaled};
@@ -37,7 +38,7 @@ pub(super) fn page(report: &Report, points: &[Point]) -> String {
         &mut out,
     );
     figure("position", &charts::position(report), &position(report), &mut out);
-    figure("clients", &charts::clients(report), "A steep curve means that all clients fare alike.", &mut out);
+    figure("clients", &charts::clients(report), &clients(report), &mut out);
     let unseen = if report.server.is_none() { " Not looked at: give <code>--server-pid</code>." } else { single };
     figure(
         "server",
@@ -49,6 +50,7 @@ pub(super) fn page(report: &Report, points: &[Point]) -> String {
     if points.len() > 1 {
         curve(points, &mut out);
     }
+    runs(report, &mut out);
     gates(report, &mut out);
     environment(report, &mut out);
     out.push_str("</body></html>\n");
@@ -155,6 +157,38 @@ fn position(report: &Report) -> String {
         Some(fit) => format!("{} + {} per receiver, R² {:.2}", show_ns(fit.base_ns), show_ns(fit.slope_ns), fit.r2),
         None => "Too few receivers for a line.".into(),
     }
+}
+
+fn clients(report: &Report) -> String {
+    let (clients, alike) = (&report.clients, "A steep curve means that all clients fare alike.");
+    if clients.worst.is_empty() {
+        return alike.into();
+    }
+    format!("{alike} Median {}, worst {} ({}).", clients.p99_median, clients.p99_worst, escape(&clients.worst))
+}
+
+fn runs(report: &Report, out: &mut String) {
+    if report.runs.len() < 2 {
+        return;
+    }
+    let _ = write!(
+        out,
+        "<h2>Runs</h2><p class=\"note\">{} pooled above; mean and 95 % confidence interval over runs.</p>\
+         <table id=\"runs\"><thead><tr><th>figure</th><th>mean</th><th>plus or minus</th><th>runs</th></tr></thead><tbody>",
+        report.runs.len()
+    );
+    for interval in &report.intervals {
+        let show = |value: f64| show_by_name(interval, value);
+        let _ = write!(
+            out,
+            "<tr><th>{}</th><td>{}</td><td>{}</td><td>{}</td></tr>",
+            escape(&interval.name),
+            show(interval.mean),
+            interval.half_width.map_or("-".into(), show),
+            interval.runs
+        );
+    }
+    out.push_str("</tbody></table>");
 }
 
 fn curve(points: &[Point], out: &mut String) {

@@ -181,7 +181,7 @@ fn runs(report: &Report, out: &mut impl Write) -> fmt::Result {
     Ok(())
 }
 
-fn show_by_name(interval: &Interval, value: f64) -> String {
+pub(super) fn show_by_name(interval: &Interval, value: f64) -> String {
     match interval.name.as_str() {
         "loss" => format!("{:.4} %", value * 100.0),
         name if name.ends_with("copies/s") => show_scaled(value),
