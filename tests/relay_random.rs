@@ -289,6 +289,7 @@ impl World {
             match event {
                 Event::Joined { remote, name, .. } => assert_eq!(self.here.insert(*remote, name.to_string()), None),
                 Event::Left { remote, name, .. } => assert_eq!(self.here.remove(remote).as_deref(), Some(&**name)),
+                Event::Muted { remote, .. } => assert!(self.here.contains_key(remote), "who is muted is here"),
                 Event::Moved { .. } | Event::Renamed { .. } | Event::Restored { .. } | Event::Heard { .. } => {}
             }
         }
