@@ -164,6 +164,8 @@ pub const ROOMS_PER_SESSION_MAX: usize = 32;
 pub const HEAD_AFTER_MS: [u64; 2] = [100, 1_000];
 /// Rooms that one call of a deadline serves at most.
 pub const ROOMS_PER_DEADLINE: usize = 256;
+/// Rooms that are looked at for one answer to LIST: some 10 µs.
+pub const ROOMS_PER_LIST: usize = 256;
 /// Joins, leaves and renames entered in a room at once, and then each second.
 pub const PRESENCE_BURST: u32 = 50;
 /// See [`PRESENCE_BURST`].
