@@ -174,6 +174,9 @@ pub const PRESENCE_PER_S: u32 = 1;
 pub const REPAIRS_PER_NACK: u32 = 64;
 /// Datagrams of repair and feeding in one turn at most.
 pub const REPAIRS_PER_TURN: u32 = 256;
+/// Those of them that answers to NACKs have; the others are for feeding. A
+/// member gets a third of what is left of them: whoever asks gets something.
+pub const NACKED_PER_TURN: u32 = 3 * REPAIRS_PER_NACK;
 /// Bytes of repair and feeding, a second and member.
 pub const REPAIR_BYTES_PER_S: u32 = 1 << 20;
 /// How often slow members are fed, in ms.
@@ -284,6 +287,7 @@ const _: () = {
     assert!(BYTE_BURST_MIN as usize >= LINE_BYTES_MAX, "the longest line passes every byte rate");
     assert!(MIRROR_RUN as usize <= MIRROR_TABLE, "a run of a mirror fits in what is remembered");
     assert!(EXIT_GRACE_MS <= REFUSE_MS);
+    assert!(NACKED_PER_TURN < REPAIRS_PER_TURN, "a share is kept for feeding");
     assert!(INBOX_DATAGRAMS > 0 && INBOX_DATAGRAMS <= 1024, "recvmmsg takes 1024 at most");
     assert!(LOG_LINES_PER_S > 0 && LOG_LINES_BURST > 0 && 2 * LOG_LINES_BURST as usize <= LOG_LINES_WAITING_MAX);
     assert!(RECEIVE_BATCHES_PER_TURN > 0 && UNREACHABLE_COUNT > 0 && NOTICE_BURST > 0);

@@ -180,6 +180,7 @@ impl Relay {
         for index in native.turn.spoke.drain(..) {
             let session = native.sessions.session_mut(index);
             session.slowed = false;
+            session.repairs = 0;
             session.spoke = false;
             let (lines, bytes) = std::mem::take(&mut session.said);
             if lines > 0 {

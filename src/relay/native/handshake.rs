@@ -176,6 +176,7 @@ impl Relay {
             is_used: false,
             muted: native.instances.at(instance).muted,
             slowed: false,
+            repairs: 0,
             spoke: false,
             said: (0, 0),
         });

@@ -227,7 +227,7 @@ impl Relay {
     }
 
     /// Puts a session on the list of those whose turn's marks are to be cleared.
-    fn note_speaker(&mut self, heard: &Heard) {
+    pub(super) fn note_speaker(&mut self, heard: &Heard) {
         let session = self.native.sessions.session_mut(heard.index);
         if !std::mem::replace(&mut session.spoke, true) {
             self.native.turn.spoke.push(heard.index);

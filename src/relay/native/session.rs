@@ -48,6 +48,8 @@ pub(in crate::relay) struct Session {
     pub(super) muted: bool,
     /// It was told [`SLOW`](crate::wire::downlink::Frame::Slow) in this turn.
     pub(super) slowed: bool,
+    /// Datagrams that answered its NACKs in this turn.
+    pub(super) repairs: u32,
     /// It is on the list of those who spoke in this turn.
     pub(super) spoke: bool,
     /// Lines it said in this turn, and their bytes.
