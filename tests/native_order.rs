@@ -387,3 +387,20 @@ proptest! {
         steps.iter().for_each(|step| world.step(step));
     }
 }
+
+/// Each room's messages are told to be too fast, and what is asked for apart from them.
+#[test]
+fn each_room_is_told_what_came_too_fast_in_it() {
+    let mut bench = Bench::with(|limits| limits.msgs_per_s = 10);
+    let (mut alice, tea) = Native::in_room(&mut bench, 1, "alice", "tea");
+    let milk = alice.join(&mut bench, "milk");
+    let texts = |room: RoomHandle| (1..=20).map(move |sseq| msg(room, sseq, b"x"));
+    let sent = alice.send(&mut bench, &texts(tea.room).chain(texts(milk.room)).collect::<Vec<_>>());
+    let slows = frames_to(&sent, alice.at).into_iter().filter_map(|frame| match frame {
+        Down::Slow { room, first_dropped, .. } => Some((room, first_dropped.0)),
+        _ => None,
+    });
+    assert_eq!(slows.collect::<Vec<_>>(), [(tea.room, 9), (milk.room, 1)]);
+    let sent = alice.send(&mut bench, &texts(milk.room).collect::<Vec<_>>());
+    assert_eq!(frames_to(&sent, alice.at).len(), 1, "the next turn has its own");
+}

@@ -253,6 +253,16 @@ fn over_its_rate_of_repair_a_member_is_told_when_to_ask_again() {
 }
 
 #[test]
+fn who_got_all_that_it_asked_for_is_told_nothing() {
+    let mut room = Room::new(100, 1191);
+    for count in [64, 64, 64, 20] {
+        let sent = room.nack(&[(3, count)]);
+        assert_eq!(sent.iter().filter(|sent| sent.bytes.len() == 1232).count(), sent.len(), "entries and no more");
+    }
+    assert_eq!(room.nack(&[(3, 1)]).len(), 1, "SLOW");
+}
+
+#[test]
 fn no_repair_makes_a_turn_larger_than_it_may_be() {
     let mut room = Room::new(100, 1191);
     let mut buffer = [[0; 10]; 16];

@@ -175,7 +175,6 @@ impl Relay {
             memberships: 0,
             is_used: false,
             muted: native.instances.at(instance).muted,
-            slowed: false,
             repairs: 0,
             spoke: false,
             said: (0, 0),

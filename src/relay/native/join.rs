@@ -145,6 +145,7 @@ impl Relay {
             is_live: true,
             owes_ack: false,
             early: Sseq(0),
+            slowed: [false; 2],
             next_sseq,
             acked_seq: Seq(0),
             named_at: Seq(0),

@@ -91,7 +91,9 @@ struct Turn {
     rooms: Vec<RoomIndex>,
     /// Memberships that are owed an ACK.
     acks: Vec<u32>,
-    /// Sessions that said something, or were told that they are too fast.
+    /// Memberships that were told that they are too fast.
+    slowed: Vec<u32>,
+    /// Sessions that said something, or asked for it again.
     spoke: Vec<SessionIndex>,
     /// What those said whose turn ended last: messages and bytes.
     said: Vec<(SocketAddr, u32, u32)>,
@@ -143,6 +145,7 @@ impl Native {
                 entry_bytes: 0,
                 rooms: Vec::with_capacity(rooms),
                 acks: Vec::with_capacity(config::INBOX_DATAGRAMS * config::ROOMS_PER_SESSION_MAX),
+                slowed: Vec::with_capacity(config::INBOX_DATAGRAMS * config::ROOMS_PER_SESSION_MAX),
                 spoke: Vec::with_capacity(config::INBOX_DATAGRAMS),
                 said: Vec::with_capacity(config::INBOX_DATAGRAMS),
             },

@@ -180,7 +180,7 @@ impl Relay {
         self.reply(heard, &Frame::Refused { room: Room::handle(room), sseq, cause }, out);
     }
 
-    /// Says, once a turn, that a message came too fast.
+    /// Says that a message came too fast.
     fn slow(
         &mut self,
         now: Time,
@@ -198,20 +198,23 @@ impl Relay {
             SlowCause::Bytes => session.bytes.wait_ms(bytes, payload_bytes as u32, now),
             _ => BUSY_MS,
         };
-        let room = self.native.memberships.at(at).room;
-        self.tell_slow(heard, room, (sseq, cause, wait_ms), out);
+        self.tell_slow(heard, at, (sseq, cause, wait_ms), out);
     }
 
-    /// The same, and for repair: once a turn.
+    /// The same, and of what was asked for: once a turn and room of each.
     pub(super) fn tell_slow(
         &mut self,
         heard: &mut Heard,
-        room: RoomIndex,
+        at: u32,
         (first_dropped, cause, wait_ms): (Sseq, SlowCause, u64),
         out: &mut Outbox,
     ) {
-        let session = self.native.sessions.session_mut(heard.index);
-        if std::mem::replace(&mut session.slowed, true) {
+        let membership = self.native.memberships.at_mut(at);
+        let room = membership.room;
+        if membership.slowed == [false; 2] {
+            self.native.turn.slowed.push(at);
+        }
+        if std::mem::replace(&mut membership.slowed[usize::from(cause == SlowCause::Repair)], true) {
             return;
         }
         let frame = Frame::Slow {
@@ -222,7 +225,6 @@ impl Relay {
             retry_ms: u16::try_from(wait_ms.max(1)).unwrap_or(u16::MAX),
             first_dropped,
         };
-        self.note_speaker(heard);
         self.reply(heard, &frame, out);
     }
 

@@ -73,7 +73,7 @@ impl Relay {
         if is_short && !repair.has(REPAIR, DATAGRAM_COST, now) {
             // Worth another attempt when a whole answer is allowed.
             let whole_ms = repair.wait_ms(REPAIR, config::REPAIRS_PER_NACK * DATAGRAM_COST, now);
-            self.tell_slow(heard, room, (Sseq(0), SlowCause::Repair, whole_ms), out);
+            self.tell_slow(heard, at, (Sseq(0), SlowCause::Repair, whole_ms), out);
         }
     }
 
@@ -165,7 +165,7 @@ impl Relay {
         let session = self.native.sessions.session_mut(answer.session);
         let left = config::NACKED_PER_TURN.saturating_sub(self.native.turn.repairs);
         // Half of what it leaves to the others: whoever asks gets something.
-        let is_allowed = session.repairs * 2 < left && self.may_repair(now, answer.session, out);
+        let is_allowed = u32::from(session.repairs) * 2 < left && self.may_repair(now, answer.session, out);
         if is_allowed {
             self.native.sessions.session_mut(answer.session).repairs += 1;
         } else {
