@@ -404,3 +404,28 @@ fn each_room_is_told_what_came_too_fast_in_it() {
     let sent = alice.send(&mut bench, &texts(milk.room).collect::<Vec<_>>());
     assert_eq!(frames_to(&sent, alice.at).len(), 1, "the next turn has its own");
 }
+
+#[test]
+fn a_new_session_brings_no_new_rates() {
+    let mut bench = Bench::with(|limits| limits.msgs_per_s = 20);
+    let (mut alice, tea) = Native::in_room(&mut bench, 1, "alice", "tea");
+    let accepted = |bench: &Bench| bench.relay.counters().native.messages_accepted as u32;
+    for _ in 0..10 {
+        let next = accepted(&bench) + 1;
+        let texts: Vec<_> = (next..next + 30).map(|sseq| msg(tea.room, sseq, b"x")).collect();
+        alice.send(&mut bench, &texts);
+        bench.wait(200 * MS);
+        alice.again();
+        alice.connect(&mut bench);
+        let join = Frame::Join {
+            req: alice.next_req(),
+            sealed: false,
+            unlisted: false,
+            key_id: outcry::wire::id::KeyId(0),
+            room: "tea",
+        };
+        alice.send(&mut bench, &[join]);
+    }
+    let accepted = accepted(&bench);
+    assert!((30..=20 + 2 * 20).contains(&accepted), "{accepted} in 2 s, at 20 a second");
+}

@@ -103,8 +103,7 @@ impl Relay {
 
     /// What counts against the messages a second.
     fn hear_request(&mut self, now: Time, heard: &mut Heard, frame: Frame<'_>, out: &mut Outbox) {
-        let session = self.native.sessions.session_mut(heard.index);
-        if !session.messages.take(self.rates.messages, 1, now) {
+        if !self.native.spent(heard.index).messages.take(self.rates.messages, 1, now) {
             self.counters.native.frames_over_rate += 1;
             if let Frame::Direct { to, dseq, .. } = frame {
                 let status = DirectStatus::Limit;

@@ -5,6 +5,7 @@
 use super::session::SessionIndex;
 use crate::Time;
 use crate::config;
+use crate::relay::bucket::Bucket;
 use crate::relay::hash::SeededHash;
 use crate::relay::order::{Links, List};
 use crate::wire::id::{Instance, MemberId, Sseq};
@@ -20,6 +21,14 @@ pub(in crate::relay) struct InstanceIndex(u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RoomKey(pub(super) u64);
 
+/// What a client has used of its rates: a new session gives it nothing.
+#[derive(Default)]
+pub(super) struct Spent {
+    pub(super) messages: Bucket,
+    pub(super) bytes: Bucket,
+    pub(super) repair: Bucket,
+}
+
 /// A client run.
 pub(super) struct Remembered {
     id: Instance,
@@ -27,6 +36,7 @@ pub(super) struct Remembered {
     pub(super) name: Arc<str>,
     /// Its messages are refused, in this session and the next.
     pub(super) muted: bool,
+    pub(super) spent: Spent,
     /// Its session, while it has one.
     pub(super) session: Option<SessionIndex>,
     ended_ns: u64,
@@ -53,7 +63,7 @@ impl Remembered {
 
 /// All instances, those with a session and those that ended lately.
 ///
-/// Memory: about 80 bytes each, and 16 for each of its rooms.
+/// Memory: about 110 bytes each, and 16 for each of its rooms.
 pub(super) struct Instances {
     slots: Vec<Option<Remembered>>,
     free: Vec<u32>,
@@ -106,7 +116,16 @@ impl Instances {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("invariant: instances are few")
         });
-        let fresh = Remembered { id, member, name, muted: false, session: None, ended_ns: 0, next_sseqs: Vec::new() };
+        let fresh = Remembered {
+            id,
+            member,
+            name,
+            muted: false,
+            spent: Spent::default(),
+            session: None,
+            ended_ns: 0,
+            next_sseqs: Vec::new(),
+        };
         self.slots[at as usize] = Some(fresh);
         let (slots, hash) = (&self.slots, self.hash);
         let known = |at: u32| slots[at as usize].as_ref().expect("invariant: tables hold what is remembered");

@@ -39,7 +39,7 @@ use crate::wire::header::{DATAGRAM_BYTES_MAX, Malformed, VERSION};
 use crate::wire::id::{Ccid, Epoch, MemberId, Nonce, Scid};
 use crate::wire::uplink::{Session, Uplink};
 use fanout::Packer;
-use instance::Instances;
+use instance::{Instances, Spent};
 use leave::Closing;
 use membership::Memberships;
 use room::{Pools, Rooms};
@@ -168,6 +168,11 @@ impl Native {
         session.muted = muted;
         self.instances.at_mut(session.instance).muted = muted;
         Some(session.path.remote)
+    }
+
+    /// What a session's client has used of its rates.
+    fn spent(&mut self, index: SessionIndex) -> &mut Spent {
+        &mut self.instances.at_mut(self.sessions.session(index).instance).spent
     }
 
     /// The id of a new native member: odd, so that it is no plain member's.

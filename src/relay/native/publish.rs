@@ -158,14 +158,14 @@ impl Relay {
         }
         let cost = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         let rate = self.byte_rate();
-        let session = self.native.sessions.session_mut(heard.index);
-        if !session.bytes.has(rate, cost, now) {
+        let spent = self.native.spent(heard.index);
+        if !spent.bytes.has(rate, cost, now) {
             return Some(SlowCause::Bytes);
         }
-        if !session.messages.take(self.rates.messages, 1, now) {
+        if !spent.messages.take(self.rates.messages, 1, now) {
             return Some(SlowCause::Messages);
         }
-        session.bytes.take(rate, cost, now);
+        spent.bytes.take(rate, cost, now);
         None
     }
 
@@ -192,10 +192,11 @@ impl Relay {
     ) {
         self.counters.native.messages_slowed += 1;
         let bytes = self.byte_rate();
-        let session = self.native.sessions.session(heard.index);
+        let messages = self.rates.messages;
+        let spent = self.native.spent(heard.index);
         let wait_ms = match cause {
-            SlowCause::Messages => session.messages.wait_ms(self.rates.messages, 1, now),
-            SlowCause::Bytes => session.bytes.wait_ms(bytes, payload_bytes as u32, now),
+            SlowCause::Messages => spent.messages.wait_ms(messages, 1, now),
+            SlowCause::Bytes => spent.bytes.wait_ms(bytes, payload_bytes as u32, now),
             _ => BUSY_MS,
         };
         self.tell_slow(heard, at, (sseq, cause, wait_ms), out);

@@ -69,7 +69,7 @@ impl Relay {
         self.note_sign(now, at);
         self.arm_room(room);
         let is_short = !self.answer_nack(now, heard, room, ranges, out);
-        let repair = self.native.sessions.session(index).repair;
+        let repair = self.native.spent(index).repair;
         if is_short && !repair.has(REPAIR, DATAGRAM_COST, now) {
             // Worth another attempt when a whole answer is allowed.
             let whole_ms = repair.wait_ms(REPAIR, config::REPAIRS_PER_NACK * DATAGRAM_COST, now);
@@ -187,7 +187,7 @@ impl Relay {
     /// Whether this turn and this member's rate allow one more datagram of repair; if so it is counted.
     fn may_repair(&mut self, now: Time, index: SessionIndex, out: &Outbox) -> bool {
         let turn = self.native.turn.repairs < config::REPAIRS_PER_TURN && out.spare().1 > 0;
-        let allowed = turn && self.native.sessions.session_mut(index).repair.take(REPAIR, DATAGRAM_COST, now);
+        let allowed = turn && self.native.spent(index).repair.take(REPAIR, DATAGRAM_COST, now);
         self.native.turn.repairs += u32::from(allowed);
         allowed
     }

@@ -31,9 +31,6 @@ pub(in crate::relay) struct Session {
     pub(in crate::relay) member: MemberId,
     pub(in crate::relay) name: Arc<str>,
     pub(in crate::relay) path: Path,
-    pub(super) messages: Bucket,
-    pub(super) bytes: Bucket,
-    pub(super) repair: Bucket,
     /// How often a new address of its is challenged.
     pub(super) challenge: Bucket,
     pub(super) heard_ns: u64,
