@@ -4,7 +4,7 @@
 mod support;
 
 use outcry::metrics::{DropReason, LeaveReason};
-use outcry::relay::Event;
+use outcry::relay::{Command, Event, Target};
 use outcry::wire::downlink::{self, Downlink};
 use outcry::wire::handshake::Cookie;
 use outcry::wire::header::Code;
@@ -124,6 +124,34 @@ fn who_moves_to_an_address_ends_what_was_there() {
         assert_eq!(texts_to(&alice.say(&mut bench, LOBBY, 3 - members as u32, "here"), target), ["here"]);
         assert_eq!(closes_to(&bench.run(SECOND), target), [], "the address has a session again");
     }
+}
+
+/// What keeps a new session out keeps out one that moves.
+#[test]
+fn a_session_moves_to_no_address_that_is_refused() {
+    let mut bench = Bench::with(|limits| limits.prefix_sessions_max = 2);
+    let moved = |bench: &mut Bench, native: &mut Native, to: SocketAddr| {
+        let before = bench.relay.counters().native.sessions_moved;
+        bench.wait(SECOND);
+        native.at = to;
+        let token = challenge(&native.send(bench, &[]), to).unwrap();
+        native.send(bench, &[Frame::PathResponse { token }]);
+        bench.relay.counters().native.sessions_moved > before
+    };
+    let mut alice = Native::connected(&mut bench, 1, "alice");
+    let mut bob = Native::new(2, "bob");
+    bob.at = elsewhere(7);
+    bob.connect(&mut bench);
+    bench.command(Command::Kick(Target::Name("bob".to_owned())));
+    assert!(!moved(&mut bench, &mut alice, elsewhere(7)), "where somebody was kicked");
+    for number in 3..5 {
+        let mut other = Native::new(number, "other");
+        other.at = elsewhere(number);
+        other.connect(&mut bench);
+    }
+    assert!(!moved(&mut bench, &mut alice, elsewhere(8)), "its prefix has all it may have");
+    assert!(moved(&mut bench, &mut alice, peer(9)), "within its own it may");
+    assert_eq!(bench.relay.sessions(), 3);
 }
 
 // ---- an address that was proven once --------------------------------------------------------

@@ -163,6 +163,14 @@ impl Admission {
         self.take_join(limits, prefix, now)
     }
 
+    /// Whether a session may go on at another address: one where a new one might begin, but for rates.
+    pub(super) fn may_move(&mut self, limits: &Limits, from: SocketAddr, to: SocketAddr, now: Time) -> bool {
+        let (former, prefix) = (Prefix::of(from.ip()), Prefix::of(to.ip()));
+        let of_prefix = self.sessions_by_prefix.get(&prefix).copied().unwrap_or(0);
+        let fits = limits.prefix_sessions_max == 0 || former == prefix || of_prefix < limits.prefix_sessions_max;
+        fits && !self.is_refused(to, now)
+    }
+
     fn take_join(&mut self, limits: &Limits, prefix: Prefix, now: Time) -> Result<(), DropReason> {
         if !self.total_joins.has(Rate::per_second(limits.joins_per_s_total, 0), 1, now) {
             return Err(DropReason::TotalJoinRate);

@@ -209,6 +209,10 @@ impl Relay {
             self.end_session(now, heard.index, Ending::told(LeaveReason::Banned, Code::Banned), out);
             return false;
         }
+        if !self.admission.may_move(&self.limits, former, remote, now) {
+            self.counters.native.frames_unproven += 1;
+            return true;
+        }
         self.clear_address(now, heard.path, out);
         self.move_session(heard.index, heard.path);
         self.native.sessions.touch(heard.index, now);
