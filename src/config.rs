@@ -30,7 +30,7 @@ pub const REFUSED_ADDRESSES_MAX: usize = 4096;
 pub const BANS_MAX: usize = 4096;
 /// Members that are looked at for a new ban in one step: some 0.5 ms.
 pub const BAN_LOOKS_PER_STEP: usize = 4096;
-/// How long a plain member that was muted is so when it comes again from its address, in ms.
+/// How long after it has left a muted member is so when it comes again, in ms.
 pub const MUTE_REMEMBERED_MS: u64 = 3_600_000;
 /// Slots of the table of muted addresses: about 48 bytes each.
 pub const MUTED_ADDRESSES_MAX: usize = 4096;

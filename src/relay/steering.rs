@@ -59,6 +59,13 @@ impl Relay {
             self.admission.mute(remote, muted, now);
             remote
         } else if let Some(remote) = self.native.mute(target, muted) {
+            self.admission.mute_client(remote, muted, now);
+            remote
+        } else if let (false, &Target::Address(remote)) = (muted, target)
+            && self.admission.is_muted(remote, now)
+        {
+            // It has left, and is to be heard when it comes again.
+            self.admission.mute(remote, false, now);
             remote
         } else {
             return Outcome::NoSuch;

@@ -88,7 +88,9 @@ impl Relay {
         {
             return Err((reason, Code::Full, wait_ms));
         }
-        if self.admission.is_refused(path.remote, now) {
+        let known = self.native.instances.find(hello.instance);
+        let was_kicked = known.is_some_and(|known| self.native.instances.was_kicked(known, now));
+        if was_kicked || self.admission.is_refused(path.remote, now) {
             let wait_ms = u32::try_from(config::REFUSE_MS).unwrap_or(u32::MAX);
             return Err((DropReason::RefusedAddress, Code::Kicked, wait_ms));
         }
@@ -153,7 +155,9 @@ impl Relay {
             let member = native.fresh_member();
             native.instances.insert(hello.instance, member, Arc::clone(&name))
         });
-        native.instances.at_mut(instance).name = Arc::clone(&name);
+        let remembered = native.instances.at_mut(instance);
+        remembered.name = Arc::clone(&name);
+        remembered.muted |= self.admission.is_muted(path.remote, now);
         let member = native.instances.at(instance).member;
         let scid = Scid(native.secrets.next());
         let index = native.sessions.insert(Session {

@@ -37,6 +37,8 @@ pub(super) struct Remembered {
     /// Its messages are refused, in this session and the next.
     pub(super) muted: bool,
     pub(super) spent: Spent,
+    /// Its last session ended by a kick.
+    pub(super) kicked: bool,
     /// Its session, while it has one.
     pub(super) session: Option<SessionIndex>,
     ended_ns: u64,
@@ -122,6 +124,7 @@ impl Instances {
             name,
             muted: false,
             spent: Spent::default(),
+            kicked: false,
             session: None,
             ended_ns: 0,
             next_sseqs: Vec::new(),
@@ -142,6 +145,7 @@ impl Instances {
         }
         let known = self.at_mut(index);
         known.ended_ns = 0;
+        known.kicked = false;
         known.session = Some(session);
     }
 
@@ -153,6 +157,13 @@ impl Instances {
         self.links.push_back(&mut self.ended, index.0);
         self.ended_count += 1;
         self.forget_old(now);
+    }
+
+    /// Whether it was kicked in the last minute.
+    pub(super) fn was_kicked(&self, index: InstanceIndex, now: Time) -> bool {
+        let known = self.at(index);
+        let since = now.since(Time::new(known.ended_ns, 0));
+        known.kicked && known.session.is_none() && since < Duration::from_millis(config::REFUSE_MS)
     }
 
     /// When the next one is to be forgotten.

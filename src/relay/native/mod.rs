@@ -170,6 +170,11 @@ impl Native {
         Some(session.path.remote)
     }
 
+    /// Takes note that a session's client is kicked: it is refused for a minute, whatever its address.
+    pub(super) fn note_kick(&mut self, index: SessionIndex) {
+        self.instances.at_mut(self.sessions.session(index).instance).kicked = true;
+    }
+
     /// What a session's client has used of its rates.
     fn spent(&mut self, index: SessionIndex) -> &mut Spent {
         &mut self.instances.at_mut(self.sessions.session(index).instance).spent
