@@ -30,7 +30,7 @@ pub const REFUSED_ADDRESSES_MAX: usize = 4096;
 pub const BANS_MAX: usize = 4096;
 /// Members that are looked at for a new ban in one step: some 0.5 ms.
 pub const BAN_LOOKS_PER_STEP: usize = 4096;
-/// How long a member that was mute when it left is so if it comes again from its address, in ms.
+/// How long after it has left a muted member is so when it comes again, in ms.
 pub const MUTE_REMEMBERED_MS: u64 = 3_600_000;
 /// Slots of the table of muted addresses: about 48 bytes each.
 pub const MUTED_ADDRESSES_MAX: usize = 4096;
@@ -164,6 +164,8 @@ pub const ROOMS_PER_SESSION_MAX: usize = 32;
 pub const HEAD_AFTER_MS: [u64; 2] = [100, 1_000];
 /// Rooms that one call of a deadline serves at most.
 pub const ROOMS_PER_DEADLINE: usize = 256;
+/// Rooms that are looked at for one answer to LIST: some 10 µs.
+pub const ROOMS_PER_LIST: usize = 256;
 /// Joins, leaves and renames entered in a room at once, and then each second.
 pub const PRESENCE_BURST: u32 = 50;
 /// See [`PRESENCE_BURST`].
@@ -172,6 +174,9 @@ pub const PRESENCE_PER_S: u32 = 1;
 pub const REPAIRS_PER_NACK: u32 = 64;
 /// Datagrams of repair and feeding in one turn at most.
 pub const REPAIRS_PER_TURN: u32 = 256;
+/// Those of them that answers to NACKs have; the others are for feeding. A
+/// member gets a third of what is left of them: whoever asks gets something.
+pub const NACKED_PER_TURN: u32 = 3 * REPAIRS_PER_NACK;
 /// Bytes of repair and feeding, a second and member.
 pub const REPAIR_BYTES_PER_S: u32 = 1 << 20;
 /// How often slow members are fed, in ms.
@@ -282,6 +287,7 @@ const _: () = {
     assert!(BYTE_BURST_MIN as usize >= LINE_BYTES_MAX, "the longest line passes every byte rate");
     assert!(MIRROR_RUN as usize <= MIRROR_TABLE, "a run of a mirror fits in what is remembered");
     assert!(EXIT_GRACE_MS <= REFUSE_MS);
+    assert!(NACKED_PER_TURN < REPAIRS_PER_TURN, "a share is kept for feeding");
     assert!(INBOX_DATAGRAMS > 0 && INBOX_DATAGRAMS <= 1024, "recvmmsg takes 1024 at most");
     assert!(LOG_LINES_PER_S > 0 && LOG_LINES_BURST > 0 && 2 * LOG_LINES_BURST as usize <= LOG_LINES_WAITING_MAX);
     assert!(RECEIVE_BATCHES_PER_TURN > 0 && UNREACHABLE_COUNT > 0 && NOTICE_BURST > 0);

@@ -188,6 +188,8 @@ pub struct NativeCounters {
     pub frames_over_rate: u64,
     /// Frames about a room that their sender is not in.
     pub frames_no_room: u64,
+    /// Frames from an address where their session is not served, beside those that are heard from anywhere.
+    pub frames_unproven: u64,
     /// Datagrams sent to one client.
     pub answers: u64,
     /// Such datagrams for which a turn had no room.

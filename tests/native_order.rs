@@ -387,3 +387,45 @@ proptest! {
         steps.iter().for_each(|step| world.step(step));
     }
 }
+
+/// Each room's messages are told to be too fast, and what is asked for apart from them.
+#[test]
+fn each_room_is_told_what_came_too_fast_in_it() {
+    let mut bench = Bench::with(|limits| limits.msgs_per_s = 10);
+    let (mut alice, tea) = Native::in_room(&mut bench, 1, "alice", "tea");
+    let milk = alice.join(&mut bench, "milk");
+    let texts = |room: RoomHandle| (1..=20).map(move |sseq| msg(room, sseq, b"x"));
+    let sent = alice.send(&mut bench, &texts(tea.room).chain(texts(milk.room)).collect::<Vec<_>>());
+    let slows = frames_to(&sent, alice.at).into_iter().filter_map(|frame| match frame {
+        Down::Slow { room, first_dropped, .. } => Some((room, first_dropped.0)),
+        _ => None,
+    });
+    assert_eq!(slows.collect::<Vec<_>>(), [(tea.room, 9), (milk.room, 1)]);
+    let sent = alice.send(&mut bench, &texts(milk.room).collect::<Vec<_>>());
+    assert_eq!(frames_to(&sent, alice.at).len(), 1, "the next turn has its own");
+}
+
+#[test]
+fn a_new_session_brings_no_new_rates() {
+    let mut bench = Bench::with(|limits| limits.msgs_per_s = 20);
+    let (mut alice, tea) = Native::in_room(&mut bench, 1, "alice", "tea");
+    let accepted = |bench: &Bench| bench.relay.counters().native.messages_accepted as u32;
+    for _ in 0..10 {
+        let next = accepted(&bench) + 1;
+        let texts: Vec<_> = (next..next + 30).map(|sseq| msg(tea.room, sseq, b"x")).collect();
+        alice.send(&mut bench, &texts);
+        bench.wait(200 * MS);
+        alice.again();
+        alice.connect(&mut bench);
+        let join = Frame::Join {
+            req: alice.next_req(),
+            sealed: false,
+            unlisted: false,
+            key_id: outcry::wire::id::KeyId(0),
+            room: "tea",
+        };
+        alice.send(&mut bench, &[join]);
+    }
+    let accepted = accepted(&bench);
+    assert!((30..=20 + 2 * 20).contains(&accepted), "{accepted} in 2 s, at 20 a second");
+}

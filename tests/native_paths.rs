@@ -3,12 +3,12 @@
 
 mod support;
 
-use outcry::metrics::DropReason;
-use outcry::relay::Event;
+use outcry::metrics::{DropReason, LeaveReason};
+use outcry::relay::{Command, Event, Target};
 use outcry::wire::downlink::{self, Downlink};
 use outcry::wire::handshake::Cookie;
 use outcry::wire::header::Code;
-use outcry::wire::id::{PacketNumber, RoomHandle, Scid, Token};
+use outcry::wire::id::{KeyId, MemberId, PacketNumber, Req, RoomHandle, Scid, Seq, Token};
 use outcry::wire::uplink::Frame;
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -103,8 +103,9 @@ fn a_forged_or_foreign_token_moves_nothing() {
     assert_eq!(try_from(&mut bench, &mut bob, elsewhere(7), alices), 0, "for another session");
     bench.wait(8 * SECOND);
     assert_eq!(try_from(&mut bench, &mut alice, elsewhere(7), alices), 0, "too late");
-    let sent = alice.ping(&mut bench);
-    assert_eq!((datagrams_to(&sent, old).len(), datagrams_to(&sent, alice.at).len()), (1, 0));
+    assert_eq!(alice.ping(&mut bench), [], "not from there");
+    alice.at = old;
+    assert_eq!(datagrams_to(&alice.ping(&mut bench), old).len(), 1);
 }
 
 #[test]
@@ -123,6 +124,111 @@ fn who_moves_to_an_address_ends_what_was_there() {
         assert_eq!(texts_to(&alice.say(&mut bench, LOBBY, 3 - members as u32, "here"), target), ["here"]);
         assert_eq!(closes_to(&bench.run(SECOND), target), [], "the address has a session again");
     }
+}
+
+/// What keeps a new session out keeps out one that moves.
+#[test]
+fn a_session_moves_to_no_address_that_is_refused() {
+    let mut bench = Bench::with(|limits| limits.prefix_sessions_max = 2);
+    let moved = |bench: &mut Bench, native: &mut Native, to: SocketAddr| {
+        let before = bench.relay.counters().native.sessions_moved;
+        bench.wait(SECOND);
+        native.at = to;
+        let token = challenge(&native.send(bench, &[]), to).unwrap();
+        native.send(bench, &[Frame::PathResponse { token }]);
+        bench.relay.counters().native.sessions_moved > before
+    };
+    let mut alice = Native::connected(&mut bench, 1, "alice");
+    let mut bob = Native::new(2, "bob");
+    bob.at = elsewhere(7);
+    bob.connect(&mut bench);
+    bench.command(Command::Kick(Target::Name("bob".to_owned())));
+    assert!(!moved(&mut bench, &mut alice, elsewhere(7)), "where somebody was kicked");
+    for number in 3..5 {
+        let mut other = Native::new(number, "other");
+        other.at = elsewhere(number);
+        other.connect(&mut bench);
+    }
+    assert!(!moved(&mut bench, &mut alice, elsewhere(8)), "its prefix has all it may have");
+    assert!(moved(&mut bench, &mut alice, peer(9)), "within its own it may");
+    assert_eq!(bench.relay.sessions(), 3);
+}
+
+// ---- an address that was proven once --------------------------------------------------------
+
+/// Somebody who was at an address once goes on from elsewhere, and proves nothing there.
+/// Returns the bytes that went to the first address, each second.
+fn goes_on_from_elsewhere(bench: &mut Bench, mallory: &mut Native, seconds: u32) -> Vec<usize> {
+    let victim = std::mem::replace(&mut mallory.at, elsewhere(7));
+    let mut buffer = [[0; 10]; 16];
+    let range = outcry::wire::uplink::SeqRange { start: Seq(1), count: u16::MAX };
+    let ranges = outcry::wire::uplink::Ranges::encode(&[range], &mut buffer);
+    let frames = [
+        Frame::Ping { t: 1 },
+        Frame::Nack { room: LOBBY, ranges },
+        Frame::Report { room: LOBBY, contiguous: Seq(90), highest: Seq(90), lost: 0, kib: 90 },
+        Frame::Who { req: Req(1), room: LOBBY, cursor: 0, member: MemberId(0) },
+        Frame::List { req: Req(2), cursor: 0 },
+        Frame::Join { req: Req(3), sealed: false, unlisted: false, key_id: KeyId(0), room: "tea" },
+    ];
+    let second = |_| {
+        let mut sent = Vec::new();
+        for _ in 0..10 {
+            sent.extend(mallory.send(bench, &frames));
+            sent.extend(bench.run(SECOND / 10));
+        }
+        datagrams_to(&sent, victim).iter().map(|datagram| datagram.len()).sum()
+    };
+    (0..seconds).map(second).collect()
+}
+
+/// A lobby with a hundred lines in it, and who has proven to be at an address.
+fn lobby_with(bench: &mut Bench, name: &str) -> Native {
+    let (mut alice, _) = Native::in_room(bench, 1, "alice", "lobby");
+    for sseq in 1..=100 {
+        alice.say(bench, LOBBY, sseq, &"x".repeat(900));
+    }
+    alice.close(bench);
+    bench.run(10 * SECOND);
+    Native::in_room(bench, 2, name, "lobby").0
+}
+
+#[test]
+fn who_was_at_an_address_once_keeps_nothing_going_there() {
+    let mut bench = bench();
+    let mut mallory = lobby_with(&mut bench, "mallory");
+    let bytes = goes_on_from_elsewhere(&mut bench, &mut mallory, 300);
+    assert!(bytes[..61].iter().sum::<usize>() < 1000, "the HEADs after its join and the CLOSE: {bytes:?}");
+    assert_eq!(bytes[61..].iter().sum::<usize>(), 0);
+    assert_eq!(bench.relay.sessions(), 0);
+    assert_eq!(bench.relay.counters().left(LeaveReason::Idle), 1);
+    assert!(bench.relay.counters().native.frames_unproven > 0);
+}
+
+#[test]
+fn a_sign_of_life_from_elsewhere_does_not_answer_for_a_closed_port() {
+    let mut bench = bench();
+    let mut mallory = lobby_with(&mut bench, "mallory");
+    let victim = mallory.at;
+    assert!(challenge(&bench.unreachable(victim), victim).is_some());
+    goes_on_from_elsewhere(&mut bench, &mut mallory, 4);
+    assert_eq!(bench.relay.counters().left(LeaveReason::Unreachable), 1);
+}
+
+/// What a client said from its new address is not lost, and a new address ends nothing.
+#[test]
+fn who_proves_a_new_address_goes_on_there() {
+    let mut bench = bench();
+    let mut alice = lobby_with(&mut bench, "alice");
+    bench.run(50 * SECOND);
+    alice.at = elsewhere(7);
+    let sent = alice.send(&mut bench, &[Frame::Ping { t: 1 }, msg(LOBBY, 1, b"hi")]);
+    let token = challenge(&sent, alice.at).unwrap();
+    assert_eq!(bench.relay.counters().native.messages_accepted, 101);
+    alice.send(&mut bench, &[Frame::PathResponse { token }]);
+    bench.run(50 * SECOND);
+    assert_eq!(bench.relay.sessions(), 1, "it was heard from where it is served");
+    assert_eq!(alice.nack(&mut bench, LOBBY, &[(10, 1)]).len(), 1);
 }
 
 // ---- loop safety -----------------------------------------------------------------------

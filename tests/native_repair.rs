@@ -7,7 +7,7 @@ use outcry::config;
 use outcry::wire::downlink::{Downlink, Frame as Down};
 use outcry::wire::header::SlowCause;
 use outcry::wire::id::{RoomHandle, Seq};
-use outcry::wire::uplink::Frame;
+use outcry::wire::uplink::{Frame, Ranges, SeqRange};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use support::native::{Entry, Native, datagrams_to, entries_to, frames_to, msg, texts_to};
@@ -168,20 +168,57 @@ fn a_nack_is_answered_with_64_datagrams_at_most() {
     assert_eq!(seqs(&entries_to(&sent, room.bob.at)), (3..67).collect::<Vec<_>>());
 }
 
+/// Who comes first does not get everything: neither by asking for much nor by asking often,
+/// and not by asking for what is gone.
 #[test]
-fn repair_has_a_limit_a_turn_and_a_rate_a_member() {
-    let mut room = Room::new(100, 1191);
-    let mut others: Vec<_> = (10..20).map(|n| Native::in_room(&mut room.bench, n, &format!("n{n}"), "tea").0).collect();
-    room.bench.run(2 * SECOND);
-    let mut buffer = [[0; 10]; 16];
-    let range = outcry::wire::uplink::SeqRange { start: Seq(3), count: 64 };
-    let ranges = outcry::wire::uplink::Ranges::encode(&[range], &mut buffer);
-    for native in &mut others {
-        native.put(&mut room.bench, &[Frame::Nack { room: room.tea, ranges }]);
+fn whoever_asks_in_a_turn_gets_something() {
+    for hostile in [(3u64, 64u16), (1, 1)] {
+        let mut room = Room::with(150, 1191, |limits| limits.ring_bytes_max = config::RING_BYTES_SMALLEST * 2);
+        let mut others: Vec<_> =
+            (10..19).map(|n| Native::in_room(&mut room.bench, n, &format!("n{n}"), "tea").0).collect();
+        room.bench.run(2 * SECOND);
+        let (tail, head) = room.head();
+        assert!(tail > 1 && head - tail > 64);
+        let mut buffers = [[[0; 10]; 16]; 2];
+        let [greedy, honest] = &mut buffers;
+        let start = Seq(if hostile.0 == 1 { 1 } else { tail });
+        let greedy = Ranges::encode(&[SeqRange { start, count: hostile.1 }; 16], greedy);
+        let honest = Ranges::encode(&[SeqRange { start: Seq(tail), count: 64 }], honest);
+        for _ in 0..20 {
+            room.bob.put(&mut room.bench, &[Frame::Nack { room: room.tea, ranges: greedy }; 7]);
+        }
+        for native in &mut others {
+            native.put(&mut room.bench, &[Frame::Nack { room: room.tea, ranges: honest }]);
+        }
+        let sent = room.bench.flush();
+        let repaired = sent.iter().filter(|sent| !gaps(&[(*sent).clone()], &room.bob).is_empty() || sent.bytes.len() == 1232);
+        assert!(repaired.count() <= config::NACKED_PER_TURN as usize);
+        let counts: Vec<_> = others.iter().map(|native| entries_to(&sent, native.at).len()).collect();
+        assert!(counts.iter().all(|&count| count > 0) && counts.iter().sum::<usize>() > 100, "{counts:?}");
+        assert!(datagrams_to(&sent, room.bob.at).len() <= 65);
     }
-    assert_eq!(room.bench.flush().len(), config::REPAIRS_PER_TURN as usize);
-    assert_eq!(room.counters().repairs_dropped, 6);
-    room.bench.wait(SECOND);
+}
+
+#[test]
+fn what_one_nack_asks_for_is_packed() {
+    let mut room = Room::with(200, 100, |limits| limits.ring_bytes_max = config::RING_BYTES_SMALLEST);
+    room.say(800);
+    let (tail, head) = room.head();
+    assert!(tail > 32 && head - tail > 32);
+    let gone: Vec<_> = (0..16).map(|at| (1 + 2 * at, 1)).collect();
+    let sent = room.nack(&gone);
+    assert_eq!((sent.len(), gaps(&sent, &room.bob).len()), (1, 16));
+    let kept: Vec<_> = (0..16).map(|at| (tail + 2 * at, 1)).collect();
+    let sent = room.nack(&kept);
+    assert_eq!((sent.len(), entries_to(&sent, room.bob.at).len()), (2, 16));
+    let sent = room.nack(&[(1, 2), (tail, 20), (5, 1), (tail + 30, 1)]);
+    assert_eq!((sent.len(), gaps(&sent, &room.bob)), (2, vec![(1, 2), (5, 5)]));
+    assert_eq!(entries_to(&sent, room.bob.at).len(), 21);
+}
+
+#[test]
+fn repair_has_a_rate_a_member() {
+    let mut room = Room::new(100, 1191);
     // One member alone: a quarter of a MiB at once, then a MiB a second.
     let mut bytes = 0;
     for _ in 0..1000 {
@@ -190,6 +227,10 @@ fn repair_has_a_limit_a_turn_and_a_rate_a_member() {
         room.bench.wait(4 * MS);
     }
     assert!((4_000_000..4 * (1 << 20) + (1 << 18)).contains(&bytes), "{bytes}");
+    // What is gone costs as much as what is sent.
+    let mut gone = Room::with(200, 1000, |limits| limits.ring_bytes_max = config::RING_BYTES_SMALLEST);
+    let told = (0..1000).map(|_| gaps(&gone.nack(&[(1, 1)]), &gone.bob).len()).sum::<usize>();
+    assert_eq!(told, (config::REPAIR_BYTES_PER_S / 4 / 1232) as usize);
 }
 
 #[test]
@@ -212,11 +253,21 @@ fn over_its_rate_of_repair_a_member_is_told_when_to_ask_again() {
 }
 
 #[test]
+fn who_got_all_that_it_asked_for_is_told_nothing() {
+    let mut room = Room::new(100, 1191);
+    for count in [64, 64, 64, 20] {
+        let sent = room.nack(&[(3, count)]);
+        assert_eq!(sent.iter().filter(|sent| sent.bytes.len() == 1232).count(), sent.len(), "entries and no more");
+    }
+    assert_eq!(room.nack(&[(3, 1)]).len(), 1, "SLOW");
+}
+
+#[test]
 fn no_repair_makes_a_turn_larger_than_it_may_be() {
     let mut room = Room::new(100, 1191);
     let mut buffer = [[0; 10]; 16];
-    let range = outcry::wire::uplink::SeqRange { start: Seq(3), count: 64 };
-    let ranges = outcry::wire::uplink::Ranges::encode(&[range; 7], &mut buffer);
+    let range = SeqRange { start: Seq(3), count: 64 };
+    let ranges = Ranges::encode(&[range; 7], &mut buffer);
     let frames = [Frame::Nack { room: room.tea, ranges }; 15];
     for _ in 0..256 {
         room.bob.put(&mut room.bench, &frames);

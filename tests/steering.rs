@@ -127,6 +127,85 @@ fn a_muted_sessions_messages_are_refused_in_its_next_session_too() {
     assert_eq!(bench.relay.counters().native.messages_accepted, 1);
 }
 
+/// A run of a client at a port of one host, in the lobby.
+fn run_of(bench: &mut Bench, number: u16, name: &str) -> Native {
+    let mut native = Native::new(number, name);
+    native.at = elsewhere(number);
+    native.connect(bench);
+    native.join(bench, "lobby");
+    native
+}
+
+fn is_heard(bench: &mut Bench, native: &mut Native) -> bool {
+    let before = bench.relay.counters().native.messages_accepted;
+    native.say(bench, LOBBY, 1, "hi");
+    bench.relay.counters().native.messages_accepted > before
+}
+
+#[test]
+fn a_muted_client_is_mute_in_its_next_run_until_an_hour_after_it_has_left() {
+    let mut bench = english();
+    let mut first = run_of(&mut bench, 1, "alice");
+    assert_eq!(bench.command(Command::Mute(named("alice"))).0, Outcome::Muted(first.at));
+    for _ in 0..100 {
+        bench.run(50 * SECOND);
+        first.ping(&mut bench);
+    }
+    first.close(&mut bench);
+    bench.run(3_500 * SECOND);
+    let mut second = run_of(&mut bench, 2, "alicia");
+    assert!(!is_heard(&mut bench, &mut second));
+    bench.hear(elsewhere(3), b"carol");
+    dropped(&mut bench, elsewhere(3), "carol : hi", DropReason::Muted);
+    second.close(&mut bench);
+    bench.run(3_601 * SECOND);
+    let mut third = run_of(&mut bench, 4, "alice");
+    assert!(is_heard(&mut bench, &mut third));
+}
+
+#[test]
+fn an_unmute_reaches_who_comes_again_and_who_has_left() {
+    let mut bench = english();
+    let mut first = run_of(&mut bench, 1, "alice");
+    bench.command(Command::Mute(named("alice")));
+    first.close(&mut bench);
+    let mut second = run_of(&mut bench, 2, "alice");
+    assert!(!is_heard(&mut bench, &mut second));
+    assert_eq!(bench.command(Command::Unmute(named("alice"))).0, Outcome::Unmuted(second.at));
+    assert!(is_heard(&mut bench, &mut second));
+    let mut third = run_of(&mut bench, 3, "bob");
+    assert!(is_heard(&mut bench, &mut third));
+    bench.command(Command::Mute(named("bob")));
+    third.close(&mut bench);
+    assert_eq!(bench.command(Command::Unmute(Target::Address(third.at))).0, Outcome::Unmuted(third.at));
+    let mut fourth = run_of(&mut bench, 4, "bob");
+    assert!(is_heard(&mut bench, &mut fourth));
+}
+
+#[test]
+fn on_loopback_a_mute_is_of_one_port() {
+    let mut bench = english();
+    Native::in_room(&mut bench, 1, "alice", "lobby");
+    bench.command(Command::Mute(named("alice")));
+    let (mut bob, _) = Native::in_room(&mut bench, 2, "bob", "lobby");
+    assert!(is_heard(&mut bench, &mut bob));
+}
+
+#[test]
+fn a_kick_is_of_an_address_and_of_a_run() {
+    let mut bench = english();
+    let mut alice = run_of(&mut bench, 1, "alice");
+    bench.command(Command::Kick(named("alice")));
+    alice.again();
+    for at in [elsewhere(1), elsewhere(2)] {
+        alice.at = at;
+        assert_eq!(alice.refused(&mut bench).code, Code::Kicked);
+    }
+    run_of(&mut bench, 3, "bob");
+    bench.run(60 * SECOND);
+    alice.connect(&mut bench);
+}
+
 // ---- bans -----------------------------------------------------------------------------
 
 #[test]

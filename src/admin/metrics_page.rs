@@ -179,7 +179,7 @@ pub(super) fn copies_offered_to(copies: &SendTally) -> [(&'static str, u64); 3] 
 }
 
 /// What is counted of the native protocol: name, meaning, count.
-pub(super) fn native_counters(native: &NativeCounters) -> [(&'static str, &'static str, u64); 27] {
+pub(super) fn native_counters(native: &NativeCounters) -> [(&'static str, &'static str, u64); 28] {
     [
         ("sessions_ended", "Sessions that ended", native.sessions_ended),
         ("sessions_moved", "Sessions that moved to another address", native.sessions_moved),
@@ -204,6 +204,7 @@ pub(super) fn native_counters(native: &NativeCounters) -> [(&'static str, &'stat
         ("presence_suppressed", "Joins, leaves and renames not entered", native.presence_suppressed),
         ("frames_over_rate", "Requests over the rate", native.frames_over_rate),
         ("frames_no_room", "Frames about a room that their sender is not in", native.frames_no_room),
+        ("frames_unproven", "Frames from where their session is not served", native.frames_unproven),
         ("answers", "Datagrams sent to one client", native.answers),
         ("answers_dropped", "Such datagrams for which a turn had no room", native.answers_dropped),
         ("rooms_opened", "Rooms opened", native.rooms_opened),

@@ -10,7 +10,7 @@ use crate::batch::Path;
 use crate::config::{self, Limits};
 use crate::metrics::DropReason;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 /// The part of an address that one host cannot easily change: /32 of IPv4, /64 of IPv6.
@@ -95,14 +95,22 @@ impl Admission {
     /// Takes note that whoever has this address is mute, or not any more: to
     /// leave and come again changes nothing.
     pub(super) fn mute(&mut self, remote: SocketAddr, muted: bool, now: Time) {
-        match muted {
-            true => self.muted.insert(remote, (), now, Duration::from_millis(config::MUTE_REMEMBERED_MS)),
-            false => self.muted.remove(&remote),
+        if muted {
+            self.muted.insert(remote, (), now, Duration::from_millis(config::MUTE_REMEMBERED_MS));
+        } else {
+            self.muted.remove(&remote);
+            self.muted.remove(&any_port(remote));
         }
     }
 
+    /// The same of a native client: its next run has another port, and says nothing
+    /// that tells it from others.
+    pub(super) fn mute_client(&mut self, remote: SocketAddr, muted: bool, now: Time) {
+        self.mute(if muted { any_port(remote) } else { remote }, muted, now);
+    }
+
     pub(super) fn is_muted(&mut self, remote: SocketAddr, now: Time) -> bool {
-        self.muted.find(&remote, now).is_some()
+        self.muted.find(&remote, now).is_some() || self.muted.find(&any_port(remote), now).is_some()
     }
 
     /// Whether `said` is the code that was told to `remote`.
@@ -163,6 +171,14 @@ impl Admission {
         self.take_join(limits, prefix, now)
     }
 
+    /// Whether a session may go on at another address: one where a new one might begin, but for rates.
+    pub(super) fn may_move(&mut self, limits: &Limits, from: SocketAddr, to: SocketAddr, now: Time) -> bool {
+        let (former, prefix) = (Prefix::of(from.ip()), Prefix::of(to.ip()));
+        let of_prefix = self.sessions_by_prefix.get(&prefix).copied().unwrap_or(0);
+        let fits = limits.prefix_sessions_max == 0 || former == prefix || of_prefix < limits.prefix_sessions_max;
+        fits && !self.is_refused(to, now)
+    }
+
     fn take_join(&mut self, limits: &Limits, prefix: Prefix, now: Time) -> Result<(), DropReason> {
         if !self.total_joins.has(Rate::per_second(limits.joins_per_s_total, 0), 1, now) {
             return Err(DropReason::TotalJoinRate);
@@ -208,6 +224,16 @@ impl Admission {
     /// A session has ended.
     pub(super) fn session_ended(&mut self, remote: SocketAddr) {
         forget_one(&mut self.sessions_by_prefix, remote);
+    }
+}
+
+/// Stands for all addresses of a host or of a customer's network: no peer has port 0.
+/// On loopback that would be everybody: there an address stands for itself.
+fn any_port(remote: SocketAddr) -> SocketAddr {
+    match remote.ip() {
+        ip if ip.is_loopback() => remote,
+        IpAddr::V4(v4) => SocketAddr::from((v4, 0)),
+        IpAddr::V6(v6) => SocketAddr::from((Ipv6Addr::from(u128::from(v6) >> 64 << 64), 0)),
     }
 }
 

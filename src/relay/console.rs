@@ -108,6 +108,7 @@ impl Relay {
         let Some(index) = self.native.sessions.find_target(target) else { return Outcome::NoSuch };
         let remote = self.native.sessions.session(index).path.remote;
         self.admission.refuse(remote, now);
+        self.native.note_kick(index);
         self.renew_tags(index);
         self.end_session(now, index, Ending::told(LeaveReason::Kicked, Code::Kicked), out);
         Outcome::Kicked(remote)

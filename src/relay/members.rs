@@ -106,7 +106,9 @@ impl Relay {
         let (peer, moved) = self.peers.remove(index);
         out.departed(index, path, moved);
         self.admission.left(path.remote);
-        self.left_mute(now, path.remote, peer.muted);
+        if peer.muted {
+            self.admission.mute(path.remote, true, now);
+        }
         self.counters.leave(reason);
         let name = Name::parse(&peer.name).expect("invariant: a member's name is a name");
         self.notify(now, Change::Left, &name, None, out);

@@ -43,13 +43,14 @@ const _: () = assert!(size_of::<Peer>() <= 72, "the memory that the doc of Peers
 
 /// All plain members.
 ///
-/// Memory: at most 72 bytes a peer, 8 in the links, 56 in the roster, 10 in each of two
+/// Memory: at most 72 bytes a peer, 8 in the links, 56 in the roster, 10 in each of three
 /// tables, and the name; room for `peers_max` is taken in [`Peers::new`].
 pub(super) struct Peers {
     roster: Roster,
     peers: Vec<Peer>,
     by_address: HashTable<u32>,
     by_name: HashTable<u32>,
+    by_member: HashTable<u32>,
     hash: SeededHash,
     /// Those not warned of their silence yet, and those warned: in the order
     /// in which they were heard, longest silent first.
@@ -65,6 +66,7 @@ impl Peers {
             peers: Vec::with_capacity(capacity),
             by_address: HashTable::with_capacity(capacity),
             by_name: HashTable::with_capacity(capacity),
+            by_member: HashTable::with_capacity(capacity),
             hash,
             silence: [List::EMPTY; 2],
             links: Links::new(capacity),
@@ -109,6 +111,12 @@ impl Peers {
         found.map(|&at| MemberIndex(at))
     }
 
+    /// The member that native ones know by that id.
+    pub(super) fn find_member(&self, member: MemberId) -> Option<MemberIndex> {
+        let found = self.by_member.find(self.hash.of(&member), |&at| self.peers[at as usize].member == member);
+        found.map(|&at| MemberIndex(at))
+    }
+
     /// Adds a member that is neither here nor has a name that is taken.
     pub(super) fn insert(&mut self, path: Path, name: Name, member: MemberId, now: Time) -> MemberIndex {
         let index = self.roster.push(path);
@@ -132,6 +140,8 @@ impl Peers {
         self.by_address.insert_unique(address(&index.0), index.0, address);
         let name = |at: &u32| hash.of(&*peers[*at as usize].name);
         self.by_name.insert_unique(name(&index.0), index.0, name);
+        let member = |at: &u32| hash.of(&peers[*at as usize].member);
+        self.by_member.insert_unique(member(&index.0), index.0, member);
         self.links.push_back(&mut self.silence[0], index.0);
         index
     }
@@ -173,21 +183,25 @@ impl Peers {
     }
 
     fn forget_keys(&mut self, at: u32) {
-        let address = self.hash.of(&self.roster.paths()[at as usize].remote);
-        let name = self.hash.of(&*self.peers[at as usize].name);
-        for (table, key) in [(&mut self.by_address, address), (&mut self.by_name, name)] {
+        for (table, key) in self.keys(at) {
             let entry = table.find_entry(key, |&entry| entry == at);
-            entry.expect("invariant: every member is in both tables").remove();
+            entry.expect("invariant: every member is in all tables").remove();
         }
     }
 
     fn rename_keys(&mut self, from: u32, to: u32) {
-        let address = self.hash.of(&self.roster.paths()[from as usize].remote);
-        let name = self.hash.of(&*self.peers[from as usize].name);
-        for (table, key) in [(&mut self.by_address, address), (&mut self.by_name, name)] {
+        for (table, key) in self.keys(from) {
             let entry = table.find_mut(key, |&entry| entry == from);
-            *entry.expect("invariant: every member is in both tables") = to;
+            *entry.expect("invariant: every member is in all tables") = to;
         }
+    }
+
+    /// The tables, and what a member is found by in each.
+    fn keys(&mut self, at: u32) -> [(&mut HashTable<u32>, u64); 3] {
+        let peer = &self.peers[at as usize];
+        let address = self.hash.of(&self.roster.paths()[at as usize].remote);
+        let (name, member) = (self.hash.of(&*peer.name), self.hash.of(&peer.member));
+        [(&mut self.by_address, address), (&mut self.by_name, name), (&mut self.by_member, member)]
     }
 
     /// Which list of `silence` a member is in.
@@ -277,6 +291,7 @@ mod tests {
                     let index = peers.find(path(port).remote).unwrap();
                     let by_name = peers.find_name(&peers.peer(index).name);
                     prop_assert_eq!(by_name, Some(index));
+                    prop_assert_eq!(peers.find_member(peers.peer(index).member), Some(index));
                 }
             }
         }

@@ -57,6 +57,13 @@ impl Relay {
             self.peers.peer_mut(index).muted = muted;
             self.peers.path(index).remote
         } else if let Some(remote) = self.native.mute(target, muted) {
+            self.admission.mute_client(remote, muted, now);
+            remote
+        } else if let (false, &Target::Address(remote)) = (muted, target)
+            && self.admission.is_muted(remote, now)
+        {
+            // It has left, and is to be heard when it comes again.
+            self.admission.mute(remote, false, now);
             remote
         } else {
             return Outcome::NoSuch;
@@ -70,13 +77,6 @@ impl Relay {
     pub(super) fn come_mute(&mut self, remote: SocketAddr, muted: bool) {
         if muted {
             self.events.push_back(Event::Muted { remote, muted });
-        }
-    }
-
-    /// Whoever is mute when it leaves is so for an hour, if it comes again.
-    pub(super) fn left_mute(&mut self, now: Time, remote: SocketAddr, muted: bool) {
-        if muted {
-            self.admission.mute(remote, true, now);
         }
     }
 

@@ -177,9 +177,13 @@ impl Relay {
         native.turn.repairs = 0;
         native.turn.entry_bytes = 0;
         native.turn.said.clear();
+        for at in native.turn.slowed.drain(..) {
+            // Of one that has its place by now it is true, too.
+            native.memberships.living_mut(at).into_iter().for_each(|membership| membership.slowed = [false; 2]);
+        }
         for index in native.turn.spoke.drain(..) {
             let session = native.sessions.session_mut(index);
-            session.slowed = false;
+            session.repairs = 0;
             session.spoke = false;
             let (lines, bytes) = std::mem::take(&mut session.said);
             if lines > 0 {

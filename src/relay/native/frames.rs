@@ -27,6 +27,8 @@ pub(super) struct Heard {
     pub(super) index: SessionIndex,
     /// Where this datagram came from: not always where the session is served.
     pub(super) path: Path,
+    /// It came from where the session is served, or has proven its address.
+    is_proven: bool,
     pub(super) reply: Reply,
     /// A message of it went to a room.
     pub(super) relayed: bool,
@@ -61,8 +63,14 @@ impl Relay {
         } else if served != path {
             self.move_session(index, path);
         }
-        self.native.sessions.touch(index, now);
-        let mut heard = Heard { index, path, reply: Reply::new(ccid), relayed: false, listed: false, ponged: false };
+        // From elsewhere it is no sign of life: else whoever was at an address once
+        // could keep traffic going there for ever.
+        let is_proven = served.remote == path.remote;
+        if is_proven {
+            self.native.sessions.touch(index, now);
+        }
+        let reply = Reply::new(ccid);
+        let mut heard = Heard { index, path, is_proven, reply, relayed: false, listed: false, ponged: false };
         let lives = datagram.frames.into_iter().all(|frame| self.hear_frame(now, &mut heard, frame, out));
         if lives {
             self.send_reply(&mut heard, out);
@@ -76,16 +84,18 @@ impl Relay {
             Frame::Msg { room, kind, sseq, payload } => {
                 self.hear_msg(now, heard, RoomIndex(room.0), (kind, sseq, payload), out);
             }
-            Frame::Nack { room, ranges } => self.hear_nack(now, heard, RoomIndex(room.0), ranges, out),
-            Frame::Report { room, contiguous, highest, lost, kib } => {
-                self.hear_report(now, heard.index, RoomIndex(room.0), (contiguous.0, highest.0, lost, kib));
-            }
-            Frame::Ping { t } => self.hear_ping(heard, t, out),
             Frame::PathResponse { token } => return self.hear_path_response(now, heard, token, out),
             Frame::Close { .. } => {
                 self.end_session(now, heard.index, Ending::SAID, out);
                 return false;
             }
+            // What asks for an answer, or says how the session's address receives.
+            _ if !heard.is_proven => self.counters.native.frames_unproven += 1,
+            Frame::Nack { room, ranges } => self.hear_nack(now, heard, RoomIndex(room.0), ranges, out),
+            Frame::Report { room, contiguous, highest, lost, kib } => {
+                self.hear_report(now, heard.index, RoomIndex(room.0), (contiguous.0, highest.0, lost, kib));
+            }
+            Frame::Ping { t } => self.hear_ping(heard, t, out),
             asking => self.hear_request(now, heard, asking, out),
         }
         true
@@ -93,8 +103,7 @@ impl Relay {
 
     /// What counts against the messages a second.
     fn hear_request(&mut self, now: Time, heard: &mut Heard, frame: Frame<'_>, out: &mut Outbox) {
-        let session = self.native.sessions.session_mut(heard.index);
-        if !session.messages.take(self.rates.messages, 1, now) {
+        if !self.native.spent(heard.index).messages.take(self.rates.messages, 1, now) {
             self.counters.native.frames_over_rate += 1;
             if let Frame::Direct { to, dseq, .. } = frame {
                 let status = DirectStatus::Limit;
@@ -188,7 +197,7 @@ impl Relay {
     }
 
     /// False: the session is no more.
-    fn hear_path_response(&mut self, now: Time, heard: &Heard, token: Token, out: &mut Outbox) -> bool {
+    fn hear_path_response(&mut self, now: Time, heard: &mut Heard, token: Token, out: &mut Outbox) -> bool {
         let session = self.native.sessions.session(heard.index);
         let (scid, former, remote) = (session.scid, session.path.remote, heard.path.remote);
         let proven = self.native.cookies.accepts_path_token(now, remote, scid.0, token.0);
@@ -200,8 +209,14 @@ impl Relay {
             self.end_session(now, heard.index, Ending::told(LeaveReason::Banned, Code::Banned), out);
             return false;
         }
+        if !self.admission.may_move(&self.limits, former, remote, now) {
+            self.counters.native.frames_unproven += 1;
+            return true;
+        }
         self.clear_address(now, heard.path, out);
         self.move_session(heard.index, heard.path);
+        self.native.sessions.touch(heard.index, now);
+        heard.is_proven = true;
         self.admission.session_ended(former);
         self.admission.session_began(&self.limits, remote);
         self.counters.native.sessions_moved += 1;

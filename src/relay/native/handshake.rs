@@ -88,7 +88,9 @@ impl Relay {
         {
             return Err((reason, Code::Full, wait_ms));
         }
-        if self.admission.is_refused(path.remote, now) {
+        let known = self.native.instances.find(hello.instance);
+        let was_kicked = known.is_some_and(|known| self.native.instances.was_kicked(known, now));
+        if was_kicked || self.admission.is_refused(path.remote, now) {
             let wait_ms = u32::try_from(config::REFUSE_MS).unwrap_or(u32::MAX);
             return Err((DropReason::RefusedAddress, Code::Kicked, wait_ms));
         }
@@ -153,9 +155,9 @@ impl Relay {
             let member = native.fresh_member();
             native.instances.insert(hello.instance, member, Arc::clone(&name))
         });
-        native.instances.at_mut(instance).name = Arc::clone(&name);
-        let muted = native.instances.at(instance).muted || self.admission.is_muted(path.remote, now);
-        native.instances.at_mut(instance).muted = muted;
+        let remembered = native.instances.at_mut(instance);
+        remembered.name = Arc::clone(&name);
+        remembered.muted |= self.admission.is_muted(path.remote, now);
         let member = native.instances.at(instance).member;
         let scid = Scid(native.secrets.next());
         let index = native.sessions.insert(Session {
@@ -166,9 +168,6 @@ impl Relay {
             member,
             name: Arc::clone(&name),
             path,
-            messages: Bucket::default(),
-            bytes: Bucket::default(),
-            repair: Bucket::default(),
             challenge: Bucket::default(),
             heard_ns: now.nanos(),
             unreachable_ns: 0,
@@ -176,8 +175,8 @@ impl Relay {
             first_membership: NONE,
             memberships: 0,
             is_used: false,
-            muted,
-            slowed: false,
+            muted: native.instances.at(instance).muted,
+            repairs: 0,
             spoke: false,
             said: (0, 0),
         });
@@ -186,6 +185,7 @@ impl Relay {
         self.counters.joined += 1;
         self.counters.native.sessions_begun += 1;
         self.events.push_back(Event::Joined { remote: path.remote, name, unix_s: now.unix_s(), native: true });
+        let muted = self.native.instances.at(instance).muted;
         self.come_mute(path.remote, muted);
         index
     }

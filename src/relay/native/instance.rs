@@ -5,6 +5,7 @@
 use super::session::SessionIndex;
 use crate::Time;
 use crate::config;
+use crate::relay::bucket::Bucket;
 use crate::relay::hash::SeededHash;
 use crate::relay::order::{Links, List};
 use crate::wire::id::{Instance, MemberId, Sseq};
@@ -20,6 +21,14 @@ pub(in crate::relay) struct InstanceIndex(u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RoomKey(pub(super) u64);
 
+/// What a client has used of its rates: a new session gives it nothing.
+#[derive(Default)]
+pub(super) struct Spent {
+    pub(super) messages: Bucket,
+    pub(super) bytes: Bucket,
+    pub(super) repair: Bucket,
+}
+
 /// A client run.
 pub(super) struct Remembered {
     id: Instance,
@@ -27,6 +36,9 @@ pub(super) struct Remembered {
     pub(super) name: Arc<str>,
     /// Its messages are refused, in this session and the next.
     pub(super) muted: bool,
+    pub(super) spent: Spent,
+    /// Its last session ended by a kick.
+    pub(super) kicked: bool,
     /// Its session, while it has one.
     pub(super) session: Option<SessionIndex>,
     ended_ns: u64,
@@ -53,7 +65,7 @@ impl Remembered {
 
 /// All instances, those with a session and those that ended lately.
 ///
-/// Memory: about 80 bytes each, and 16 for each of its rooms.
+/// Memory: about 110 bytes each, and 16 for each of its rooms.
 pub(super) struct Instances {
     slots: Vec<Option<Remembered>>,
     free: Vec<u32>,
@@ -106,7 +118,17 @@ impl Instances {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("invariant: instances are few")
         });
-        let fresh = Remembered { id, member, name, muted: false, session: None, ended_ns: 0, next_sseqs: Vec::new() };
+        let fresh = Remembered {
+            id,
+            member,
+            name,
+            muted: false,
+            spent: Spent::default(),
+            kicked: false,
+            session: None,
+            ended_ns: 0,
+            next_sseqs: Vec::new(),
+        };
         self.slots[at as usize] = Some(fresh);
         let (slots, hash) = (&self.slots, self.hash);
         let known = |at: u32| slots[at as usize].as_ref().expect("invariant: tables hold what is remembered");
@@ -123,6 +145,7 @@ impl Instances {
         }
         let known = self.at_mut(index);
         known.ended_ns = 0;
+        known.kicked = false;
         known.session = Some(session);
     }
 
@@ -134,6 +157,13 @@ impl Instances {
         self.links.push_back(&mut self.ended, index.0);
         self.ended_count += 1;
         self.forget_old(now);
+    }
+
+    /// Whether it was kicked in the last minute.
+    pub(super) fn was_kicked(&self, index: InstanceIndex, now: Time) -> bool {
+        let known = self.at(index);
+        let since = now.since(Time::new(known.ended_ns, 0));
+        known.kicked && known.session.is_none() && since < Duration::from_millis(config::REFUSE_MS)
     }
 
     /// When the next one is to be forgotten.

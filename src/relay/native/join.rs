@@ -111,11 +111,12 @@ impl Relay {
         // A number is never used twice for what has the same handle or name.
         let head = if reuses_seqs { 0 } else { native.rooms.highest_ended.0 };
         let ring = Ring::new(native.pools.for_new(), head, limits).ok_or(Code::Limit)?;
-        let mut room = native.new_room(asked, ring, Some(prefix));
-        room.empty_since = Some(now);
+        let room = native.new_room(asked, ring, Some(prefix));
         *native.rooms_by_prefix.entry(prefix).or_insert(0) += 1;
         self.counters.native.rooms_opened += 1;
-        Ok(self.native.rooms.insert(room))
+        let index = self.native.rooms.insert(room);
+        self.native.rooms.set_empty(index, Some(now));
+        Ok(index)
     }
 
     /// Makes a session a member of a room, if it is none.
@@ -144,6 +145,7 @@ impl Relay {
             is_live: true,
             owes_ack: false,
             early: Sseq(0),
+            slowed: [false; 2],
             next_sseq,
             acked_seq: Seq(0),
             named_at: Seq(0),
@@ -154,8 +156,8 @@ impl Relay {
         let session = native.sessions.session_mut(index);
         session.first_membership = at;
         session.memberships += 1;
+        native.rooms.set_empty(room, None);
         let here = native.rooms.at_mut(room);
-        here.empty_since = None;
         native.memberships.enter(at, &mut here.members, path);
         native.membership_links.push_back(&mut here.reports, at);
         self.arm_room(room);
@@ -249,7 +251,7 @@ impl Relay {
         let here = native.rooms.at_mut(room);
         native.memberships.exit(at, &mut here.members);
         if here.members.all.is_empty() {
-            here.empty_since = Some(now);
+            native.rooms.set_empty(room, Some(now));
         }
         let session = native.sessions.session_mut(index);
         session.memberships -= 1;

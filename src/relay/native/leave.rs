@@ -67,7 +67,9 @@ impl Relay {
             native.ended.insert(session.scid, (), now, life);
         }
         self.admission.session_ended(session.path.remote);
-        self.left_mute(now, session.path.remote, session.muted);
+        if session.muted {
+            self.admission.mute_client(session.path.remote, true, now);
+        }
         self.counters.leave(ending.reason);
         self.counters.native.sessions_ended += 1;
         let (remote, reason) = (session.path.remote, ending.reason);

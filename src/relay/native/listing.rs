@@ -4,8 +4,9 @@
 
 use super::frames::Heard;
 use super::room::{LOBBY, Room};
-use super::{Native, Relay};
+use super::Relay;
 use crate::batch::{Outbox, RoomIndex};
+use crate::config;
 use crate::wire::downlink::ListBuilder;
 use crate::wire::id::{MemberId, Req, Seq};
 
@@ -70,10 +71,8 @@ impl Relay {
         let is_here =
             session.is_some_and(|session| self.native.memberships.find(session.first_membership, room).is_some());
         let native = session.filter(|_| is_here).map(|session| &session.name);
-        // O(n), and asked for seldom: every author in a ring is named there.
-        let is_plain = room == LOBBY && Native::is_plain(member);
-        let mut peers = self.peers.all().map(|(peer, _)| peer).filter(|_| is_plain);
-        let plain = || peers.find(|peer| peer.member == member).map(|peer| &peer.name);
+        let plain = || self.peers.find_member(member).filter(|_| room == LOBBY);
+        let plain = || plain().map(|index| &self.peers.peer(index).name);
         if let Some(name) = native.or_else(plain) {
             list.add(member.0, name);
         }
@@ -83,8 +82,13 @@ impl Relay {
         self.send_reply(heard, out);
         heard.reply.push_with(|builder| {
             let Some(mut list) = builder.rooms(req) else { return false };
-            let mut next = 0;
-            for place in cursor as usize..self.native.rooms.places() {
+            let (mut next, from, places) = (0, cursor as usize, self.native.rooms.places());
+            for place in from..places {
+                // Whoever does not want to be found costs a look, too.
+                if place - from == config::ROOMS_PER_LIST {
+                    next = place as u32;
+                    break;
+                }
                 let index = RoomIndex(place as u16);
                 let Some(room) = self.native.rooms.get(index).filter(|room| !room.unlisted) else { continue };
                 if !list.add(self.members_of(index), &room.name) {

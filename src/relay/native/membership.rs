@@ -19,6 +19,8 @@ pub(super) struct Membership {
     pub(super) place: u32,
     pub(super) roster_place: u32,
     pub(super) is_live: bool,
+    /// It was told in this turn that it is too fast: in what it says, in what it asks for.
+    pub(super) slowed: [bool; 2],
     /// An ACK is owed at the end of this turn; and the highest number that came too early in it, 0: none.
     pub(super) owes_ack: bool,
     pub(super) early: Sseq,

@@ -39,7 +39,7 @@ use crate::wire::header::{DATAGRAM_BYTES_MAX, Malformed, VERSION};
 use crate::wire::id::{Ccid, Epoch, MemberId, Nonce, Scid};
 use crate::wire::uplink::{Session, Uplink};
 use fanout::Packer;
-use instance::Instances;
+use instance::{Instances, Spent};
 use leave::Closing;
 use membership::Memberships;
 use room::{Pools, Rooms};
@@ -91,7 +91,9 @@ struct Turn {
     rooms: Vec<RoomIndex>,
     /// Memberships that are owed an ACK.
     acks: Vec<u32>,
-    /// Sessions that said something, or were told that they are too fast.
+    /// Memberships that were told that they are too fast.
+    slowed: Vec<u32>,
+    /// Sessions that said something, or asked for it again.
     spoke: Vec<SessionIndex>,
     /// What those said whose turn ended last: messages and bytes.
     said: Vec<(SocketAddr, u32, u32)>,
@@ -143,6 +145,7 @@ impl Native {
                 entry_bytes: 0,
                 rooms: Vec::with_capacity(rooms),
                 acks: Vec::with_capacity(config::INBOX_DATAGRAMS * config::ROOMS_PER_SESSION_MAX),
+                slowed: Vec::with_capacity(config::INBOX_DATAGRAMS * config::ROOMS_PER_SESSION_MAX),
                 spoke: Vec::with_capacity(config::INBOX_DATAGRAMS),
                 said: Vec::with_capacity(config::INBOX_DATAGRAMS),
             },
@@ -165,6 +168,16 @@ impl Native {
         session.muted = muted;
         self.instances.at_mut(session.instance).muted = muted;
         Some(session.path.remote)
+    }
+
+    /// Takes note that a session's client is kicked: it is refused for a minute, whatever its address.
+    pub(super) fn note_kick(&mut self, index: SessionIndex) {
+        self.instances.at_mut(self.sessions.session(index).instance).kicked = true;
+    }
+
+    /// What a session's client has used of its rates.
+    fn spent(&mut self, index: SessionIndex) -> &mut Spent {
+        &mut self.instances.at_mut(self.sessions.session(index).instance).spent
     }
 
     /// The id of a new native member: odd, so that it is no plain member's.

@@ -158,14 +158,14 @@ impl Relay {
         }
         let cost = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         let rate = self.byte_rate();
-        let session = self.native.sessions.session_mut(heard.index);
-        if !session.bytes.has(rate, cost, now) {
+        let spent = self.native.spent(heard.index);
+        if !spent.bytes.has(rate, cost, now) {
             return Some(SlowCause::Bytes);
         }
-        if !session.messages.take(self.rates.messages, 1, now) {
+        if !spent.messages.take(self.rates.messages, 1, now) {
             return Some(SlowCause::Messages);
         }
-        session.bytes.take(rate, cost, now);
+        spent.bytes.take(rate, cost, now);
         None
     }
 
@@ -180,7 +180,7 @@ impl Relay {
         self.reply(heard, &Frame::Refused { room: Room::handle(room), sseq, cause }, out);
     }
 
-    /// Says, once a turn, that a message came too fast.
+    /// Says that a message came too fast.
     fn slow(
         &mut self,
         now: Time,
@@ -192,26 +192,30 @@ impl Relay {
     ) {
         self.counters.native.messages_slowed += 1;
         let bytes = self.byte_rate();
-        let session = self.native.sessions.session(heard.index);
+        let messages = self.rates.messages;
+        let spent = self.native.spent(heard.index);
         let wait_ms = match cause {
-            SlowCause::Messages => session.messages.wait_ms(self.rates.messages, 1, now),
-            SlowCause::Bytes => session.bytes.wait_ms(bytes, payload_bytes as u32, now),
+            SlowCause::Messages => spent.messages.wait_ms(messages, 1, now),
+            SlowCause::Bytes => spent.bytes.wait_ms(bytes, payload_bytes as u32, now),
             _ => BUSY_MS,
         };
-        let room = self.native.memberships.at(at).room;
-        self.tell_slow(heard, room, (sseq, cause, wait_ms), out);
+        self.tell_slow(heard, at, (sseq, cause, wait_ms), out);
     }
 
-    /// The same, and for repair: once a turn.
+    /// The same, and of what was asked for: once a turn and room of each.
     pub(super) fn tell_slow(
         &mut self,
         heard: &mut Heard,
-        room: RoomIndex,
+        at: u32,
         (first_dropped, cause, wait_ms): (Sseq, SlowCause, u64),
         out: &mut Outbox,
     ) {
-        let session = self.native.sessions.session_mut(heard.index);
-        if std::mem::replace(&mut session.slowed, true) {
+        let membership = self.native.memberships.at_mut(at);
+        let room = membership.room;
+        if membership.slowed == [false; 2] {
+            self.native.turn.slowed.push(at);
+        }
+        if std::mem::replace(&mut membership.slowed[usize::from(cause == SlowCause::Repair)], true) {
             return;
         }
         let frame = Frame::Slow {
@@ -222,12 +226,11 @@ impl Relay {
             retry_ms: u16::try_from(wait_ms.max(1)).unwrap_or(u16::MAX),
             first_dropped,
         };
-        self.note_speaker(heard);
         self.reply(heard, &frame, out);
     }
 
     /// Puts a session on the list of those whose turn's marks are to be cleared.
-    fn note_speaker(&mut self, heard: &Heard) {
+    pub(super) fn note_speaker(&mut self, heard: &Heard) {
         let session = self.native.sessions.session_mut(heard.index);
         if !std::mem::replace(&mut session.spoke, true) {
             self.native.turn.spoke.push(heard.index);

@@ -4,6 +4,7 @@
 use super::fanout::fill;
 use super::frames::Heard;
 use super::membership::{Feed, Membership, Report, Span};
+use super::reply::Reply;
 use super::room::Room;
 use super::session::SessionIndex;
 use crate::Time;
@@ -23,6 +24,15 @@ const REPAIR: Rate = Rate { per_s: config::REPAIR_BYTES_PER_S, burst: config::RE
 const DATAGRAM_COST: u32 = DATAGRAM_BYTES_MAX as u32;
 /// What stands about the entries of a datagram with one BATCH.
 const FRAMING_BYTES: u32 = (ROOM_OVERHEAD + BATCH_OVERHEAD) as u32;
+/// An answer to a NACK, in as many datagrams as it needs.
+struct Answer {
+    session: SessionIndex,
+    /// The one that is filled.
+    reply: Reply,
+    /// Those that are sent.
+    sent: u32,
+}
+
 /// Bytes of a datagram with nothing but a GAP.
 const GAP_BYTES: usize = ROOM_OVERHEAD + 3 + 2 + 8 + 8;
 /// What one datagram of one member is surely left behind: entries of so many bytes, whatever their seconds.
@@ -58,62 +68,131 @@ impl Relay {
         // quick, two in a row are soon lost.
         self.note_sign(now, at);
         self.arm_room(room);
-        let mut left = config::REPAIRS_PER_NACK;
+        let is_short = !self.answer_nack(now, heard, room, ranges, out);
+        let repair = self.native.spent(index).repair;
+        if is_short && !repair.has(REPAIR, DATAGRAM_COST, now) {
+            // Worth another attempt when a whole answer is allowed.
+            let whole_ms = repair.wait_ms(REPAIR, config::REPAIRS_PER_NACK * DATAGRAM_COST, now);
+            self.tell_slow(heard, at, (Sseq(0), SlowCause::Repair, whole_ms), out);
+        }
+    }
+
+    /// Sends one member what it asks for, or that it is gone, packed. False:
+    /// not all that one answer may hold was allowed.
+    fn answer_nack(
+        &mut self,
+        now: Time,
+        heard: &Heard,
+        room: RoomIndex,
+        ranges: Ranges<'_>,
+        out: &mut Outbox,
+    ) -> bool {
+        self.note_speaker(heard);
+        let ccid = self.native.sessions.session(heard.index).ccid;
+        let mut answer = Answer { session: heard.index, reply: Reply::new(ccid), sent: 0 };
+        let mut is_whole = true;
         for range in ranges.iter() {
-            if left == 0 {
-                return;
-            }
             // There is no number 0.
             let zero = u16::from(range.start.0 == 0);
             let (start, count) = (range.start.0.max(1), range.count.saturating_sub(zero));
             let asked = self.native.rooms.at(room).ring.asked(start, count);
-            if let Some(gone) = asked.gone {
-                left -= 1;
-                self.tell_gap(now, index, room, gone, out);
-            }
-            if let Some(kept) = asked.kept {
-                self.send_again(now, index, room, kept, &mut left, out);
+            is_whole = asked.gone.is_none_or(|gone| self.add_gap(now, &mut answer, room, &gone, out))
+                && asked.kept.is_none_or(|kept| self.add_entries(now, &mut answer, room, kept, out));
+            if !is_whole {
+                break;
             }
         }
-        let wait_ms = self.native.sessions.session(index).repair.wait_ms(REPAIR, DATAGRAM_COST, now);
-        if wait_ms > 0 {
-            // Worth another attempt when a whole answer is allowed.
-            let whole = config::REPAIRS_PER_NACK * DATAGRAM_COST;
-            let whole_ms = self.native.sessions.session(index).repair.wait_ms(REPAIR, whole, now);
-            self.tell_slow(heard, room, (Sseq(0), SlowCause::Repair, whole_ms), out);
-        }
+        self.send_answer(&mut answer, out);
+        is_whole || answer.sent == config::REPAIRS_PER_NACK
     }
 
-    /// Sends entries of a room to one member, in as many datagrams as it may have.
-    fn send_again(
+    /// Adds that some entries are gone. False: that is not allowed now.
+    fn add_gap(
         &mut self,
         now: Time,
-        index: SessionIndex,
+        answer: &mut Answer,
+        room: RoomIndex,
+        gone: &RangeInclusive<u64>,
+        out: &mut Outbox,
+    ) -> bool {
+        if self.is_mutant(Mutant::GapForgotten) {
+            return true;
+        }
+        let frame = Frame::Gap { room: Room::handle(room), from: Seq(*gone.start()), to: Seq(*gone.end()) };
+        let fits = !answer.reply.is_empty() && answer.reply.push(&frame);
+        if !fits {
+            self.send_answer(answer, out);
+            if !self.may_answer(now, answer, out) {
+                return false;
+            }
+            answer.reply.push(&frame);
+        }
+        self.counters.native.gaps += 1;
+        true
+    }
+
+    /// Adds entries of a room, in as many datagrams as they need. False: not all of them are allowed now.
+    fn add_entries(
+        &mut self,
+        now: Time,
+        answer: &mut Answer,
         room: RoomIndex,
         range: RangeInclusive<u64>,
-        left: &mut u32,
         out: &mut Outbox,
-    ) {
-        let mut next = *range.start();
-        while next <= *range.end() && *left > 0 {
-            if !self.may_repair(now, index, DATAGRAM_COST, out) {
-                self.counters.native.repairs_dropped += 1;
-                return;
+    ) -> bool {
+        let (mut next, last) = (*range.start(), *range.end());
+        while next <= last {
+            if answer.reply.is_empty() && !self.may_answer(now, answer, out) {
+                return false;
             }
-            *left -= 1;
-            next = self.send_entries(index, room, (next, *range.end()), out).0;
+            let native = &self.native;
+            let (here, pool) = (native.rooms.at(room), native.pools.of(room));
+            let from = next;
+            answer.reply.append(|builder| next = fill(builder, room, here, pool, (from, last), usize::MAX));
+            self.counters.native.entries_repaired += next - from;
+            if next <= last {
+                self.send_answer(answer, out);
+            }
+        }
+        true
+    }
+
+    /// Whether the answer to a NACK may have one more datagram.
+    fn may_answer(&mut self, now: Time, answer: &Answer, out: &Outbox) -> bool {
+        if answer.sent == config::REPAIRS_PER_NACK {
+            return false;
+        }
+        let session = self.native.sessions.session_mut(answer.session);
+        let left = config::NACKED_PER_TURN.saturating_sub(self.native.turn.repairs);
+        // Half of what it leaves to the others: whoever asks gets something.
+        let is_allowed = u32::from(session.repairs) * 2 < left && self.may_repair(now, answer.session, out);
+        if is_allowed {
+            self.native.sessions.session_mut(answer.session).repairs += 1;
+        } else {
+            self.counters.native.repairs_dropped += 1;
+        }
+        is_allowed
+    }
+
+    /// Sends what an answer has so far, if there is anything in it.
+    fn send_answer(&mut self, answer: &mut Answer, out: &mut Outbox) {
+        let path = self.native.sessions.session(answer.session).path;
+        if let Some(datagram) = answer.reply.take() {
+            self.tell(path, datagram, out);
+            self.counters.native.repairs += 1;
+            answer.sent += 1;
         }
     }
 
     /// Whether this turn and this member's rate allow one more datagram of repair; if so it is counted.
-    fn may_repair(&mut self, now: Time, index: SessionIndex, bytes: u32, out: &Outbox) -> bool {
+    fn may_repair(&mut self, now: Time, index: SessionIndex, out: &Outbox) -> bool {
         let turn = self.native.turn.repairs < config::REPAIRS_PER_TURN && out.spare().1 > 0;
-        let allowed = turn && self.native.sessions.session_mut(index).repair.take(REPAIR, bytes, now);
+        let allowed = turn && self.native.spent(index).repair.take(REPAIR, DATAGRAM_COST, now);
         self.native.turn.repairs += u32::from(allowed);
         allowed
     }
 
-    /// Sends one datagram of entries to one member. Returns the first that is not in it, and its bytes.
+    /// Feeds one datagram. Returns the first entry that is not in it, and its bytes.
     fn send_entries(
         &mut self,
         index: SessionIndex,
@@ -133,7 +212,7 @@ impl Relay {
         (next, len as u32)
     }
 
-    /// False: not now.
+    /// Tells a member that is fed that something is gone. False: not now.
     fn tell_gap(
         &mut self,
         now: Time,
@@ -146,7 +225,7 @@ impl Relay {
             return true;
         }
         let mut space = [0; GAP_BYTES];
-        if !self.may_repair(now, index, GAP_BYTES as u32, out) {
+        if !self.may_repair(now, index, out) {
             self.counters.native.repairs_dropped += 1;
             return false;
         }
@@ -319,7 +398,7 @@ impl Relay {
             } else {
                 let near = recovers && ring.bytes_from(self.native.pools.of(room), next) <= NEAR_BYTES;
                 let may_feed = near || self.has_feed(now, at);
-                let allowed = may_feed && self.may_repair(now, session, DATAGRAM_COST, out);
+                let allowed = may_feed && self.may_repair(now, session, out);
                 allowed.then(|| self.feed_entries(now, at, (next, head), near, out))
             };
             let Some(fed_to) = fed_to else { return true };

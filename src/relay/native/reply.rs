@@ -38,6 +38,21 @@ impl Reply {
         fits
     }
 
+    /// Adds what `build` writes, which finds as much space as is left.
+    pub(super) fn append(&mut self, build: impl FnOnce(&mut Builder<'_>)) {
+        let from = if self.len == 0 { 0 } else { ROOM_OVERHEAD };
+        let mut space = [0; DATAGRAM_BYTES_MAX];
+        let mut builder = Builder::to_client(&mut space[..DATAGRAM_BYTES_MAX - self.len + from], self.ccid);
+        build(&mut builder);
+        let len = builder.len();
+        self.space[self.len..self.len + len - from].copy_from_slice(&space[from..len]);
+        self.len += len - from;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// The datagram, if there is an answer in it; the next one begins empty.
     pub(super) fn take(&mut self) -> Option<&[u8]> {
         let len = std::mem::take(&mut self.len);

@@ -9,7 +9,7 @@ use crate::relay::admission::Prefix;
 use crate::relay::bucket::Bucket;
 use crate::relay::hash::SeededHash;
 use crate::relay::history::{Pool, RING_PAGES_MIN, Ring};
-use crate::relay::order::List;
+use crate::relay::order::{Links, List};
 use crate::wire::id::{KeyId, RoomHandle, RoomTag, Seq};
 use hashbrown::HashTable;
 use std::collections::VecDeque;
@@ -69,7 +69,7 @@ pub(in crate::relay) struct Room {
     /// When the last entry came, and how many HEADs were sent since.
     pub(super) last_entry_ns: u64,
     pub(super) heads_sent: u8,
-    /// Since when nobody is here.
+    /// Since when nobody is here; [`Rooms::set_empty`] says so.
     pub(super) empty_since: Option<Time>,
     pub(super) presence: Bucket,
     /// Whose limit of created rooms it counts against.
@@ -145,6 +145,9 @@ pub(in crate::relay) struct Rooms {
     hash: SeededHash,
     count: usize,
     rooms_max: usize,
+    /// Rooms but the lobby that nobody is in, the one that has been so for longest first.
+    empty: List,
+    empty_links: Links,
     /// The highest number of any room that ended in this epoch.
     pub(super) highest_ended: Seq,
 }
@@ -160,6 +163,8 @@ impl Rooms {
             hash,
             count: 0,
             rooms_max: capacity,
+            empty: List::EMPTY,
+            empty_links: Links::new(capacity),
             highest_ended: Seq(0),
         }
     }
@@ -200,12 +205,6 @@ impl Rooms {
         slot.expect("invariant: an index is of a living room")
     }
 
-    /// All rooms with their numbers. O(rooms).
-    pub(in crate::relay) fn all(&self) -> impl Iterator<Item = (RoomIndex, &Room)> {
-        let numbered = (0u16..).map(RoomIndex).zip(&self.slots);
-        numbered.filter_map(|(index, slot)| Some((index, slot.as_ref()?)))
-    }
-
     /// The number of places, taken or not.
     pub(in crate::relay) fn places(&self) -> usize {
         self.slots.len()
@@ -235,16 +234,30 @@ impl Rooms {
         let entry = self.by_key.find_entry(room.key.0, |&at| at == index.0);
         entry.expect("invariant: every room is in the table").remove();
         self.highest_ended = self.highest_ended.max(Seq(room.ring.head()));
+        self.unlist_empty(index);
         self.free.push_back(index.0);
         self.count -= 1;
         room.ring.release(pool);
         room.creator
     }
 
-    /// The room that nobody has been in for longest. O(rooms): only when the pool is empty.
+    /// Takes note that nobody is in a room, since when, or that somebody is.
+    pub(super) fn set_empty(&mut self, index: RoomIndex, since: Option<Time>) {
+        self.at_mut(index).empty_since = since;
+        self.unlist_empty(index);
+        if since.is_some() && index != LOBBY {
+            self.empty_links.push_back(&mut self.empty, u32::from(index.0));
+        }
+    }
+
+    /// The room that nobody has been in for longest, of those that may end.
     pub(super) fn longest_empty(&self) -> Option<RoomIndex> {
-        let ends = self.all().filter(|&(index, _)| index != LOBBY);
-        let empty = ends.filter_map(|(index, room)| Some((room.empty_since?, index)));
-        empty.min().map(|(_, index)| index)
+        self.empty.first().map(|at| RoomIndex(at as u16))
+    }
+
+    fn unlist_empty(&mut self, index: RoomIndex) {
+        if self.empty_links.is_linked(u32::from(index.0)) {
+            self.empty_links.remove(&mut self.empty, u32::from(index.0));
+        }
     }
 }

@@ -31,9 +31,6 @@ pub(in crate::relay) struct Session {
     pub(in crate::relay) member: MemberId,
     pub(in crate::relay) name: Arc<str>,
     pub(in crate::relay) path: Path,
-    pub(super) messages: Bucket,
-    pub(super) bytes: Bucket,
-    pub(super) repair: Bucket,
     /// How often a new address of its is challenged.
     pub(super) challenge: Bucket,
     pub(super) heard_ns: u64,
@@ -46,8 +43,8 @@ pub(in crate::relay) struct Session {
     /// Its client knows of it: it has sent something in it.
     pub(super) is_used: bool,
     pub(super) muted: bool,
-    /// It was told [`SLOW`](crate::wire::downlink::Frame::Slow) in this turn.
-    pub(super) slowed: bool,
+    /// Datagrams that answered its NACKs in this turn.
+    pub(super) repairs: u8,
     /// It is on the list of those who spoke in this turn.
     pub(super) spoke: bool,
     /// Lines it said in this turn, and their bytes.
