@@ -191,7 +191,8 @@ fn whoever_asks_in_a_turn_gets_something() {
             native.put(&mut room.bench, &[Frame::Nack { room: room.tea, ranges: honest }]);
         }
         let sent = room.bench.flush();
-        let repaired = sent.iter().filter(|sent| !gaps(&[(*sent).clone()], &room.bob).is_empty() || sent.bytes.len() == 1232);
+        let repaired =
+            sent.iter().filter(|sent| !gaps(&[(*sent).clone()], &room.bob).is_empty() || sent.bytes.len() == 1232);
         assert!(repaired.count() <= config::NACKED_PER_TURN as usize);
         let counts: Vec<_> = others.iter().map(|native| entries_to(&sent, native.at).len()).collect();
         assert!(counts.iter().all(|&count| count > 0) && counts.iter().sum::<usize>() > 100, "{counts:?}");

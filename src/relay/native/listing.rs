@@ -2,9 +2,9 @@
 //! list is read from its end, so that who comes or goes meanwhile makes nobody
 //! be missed: the last one takes the place of one that goes.
 
+use super::Relay;
 use super::frames::Heard;
 use super::room::{LOBBY, Room};
-use super::Relay;
 use crate::batch::{Outbox, RoomIndex};
 use crate::config;
 use crate::wire::downlink::ListBuilder;

@@ -79,14 +79,7 @@ impl Relay {
 
     /// Sends one member what it asks for, or that it is gone, packed. False:
     /// not all that one answer may hold was allowed.
-    fn answer_nack(
-        &mut self,
-        now: Time,
-        heard: &Heard,
-        room: RoomIndex,
-        ranges: Ranges<'_>,
-        out: &mut Outbox,
-    ) -> bool {
+    fn answer_nack(&mut self, now: Time, heard: &Heard, room: RoomIndex, ranges: Ranges<'_>, out: &mut Outbox) -> bool {
         self.note_speaker(heard);
         let ccid = self.native.sessions.session(heard.index).ccid;
         let mut answer = Answer { session: heard.index, reply: Reply::new(ccid), sent: 0 };
