@@ -170,6 +170,11 @@ pub const ROOMS_PER_LIST: usize = 256;
 pub const PRESENCE_BURST: u32 = 50;
 /// See [`PRESENCE_BURST`].
 pub const PRESENCE_PER_S: u32 = 1;
+/// How long the members of a room are told its new tag before it is used, in ms:
+/// less than the 2 s for which they take the former one.
+pub const TAG_TOLD_MS: u64 = 500;
+/// Members of a room that are told so at once; the next ones 1 ms later.
+pub const TAGS_TOLD_AT_ONCE: usize = 256;
 /// Datagrams that answer one NACK at most.
 pub const REPAIRS_PER_NACK: u32 = 64;
 /// Datagrams of repair and feeding in one turn at most.

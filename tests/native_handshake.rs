@@ -265,6 +265,7 @@ fn a_kicked_address_is_refused_for_a_minute() {
     assert_eq!(outcome, Outcome::Kicked(alice.at));
     assert_eq!(closes_to(&sent, alice.at), [Code::Kicked]);
     assert_eq!(bench.relay.counters().left(LeaveReason::Kicked), 1);
+    bench.run(SECOND);
     let pong = bob.ping(&mut bench);
     let tag = frames_to(&pong, bob.at).iter().find_map(|frame| match frame {
         Frame::Head { tag, .. } => Some(*tag),

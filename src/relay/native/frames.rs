@@ -205,7 +205,7 @@ impl Relay {
             return true;
         }
         if self.bans.cover_address(remote.ip(), now) {
-            self.renew_tags(heard.index);
+            self.renew_tags(now, heard.index);
             self.end_session(now, heard.index, Ending::told(LeaveReason::Banned, Code::Banned), out);
             return false;
         }
