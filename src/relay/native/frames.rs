@@ -16,7 +16,7 @@ use crate::wire::handshake::NoSession;
 use crate::wire::header::{Code, DirectStatus, ROOM_OVERHEAD};
 use crate::wire::id::{Req, Scid, Token};
 use crate::wire::plain::Name;
-use crate::wire::uplink::{Frame, Session as Datagram};
+use crate::wire::uplink::{Frame, Session as Datagram, Uplink};
 use std::sync::Arc;
 
 /// Bytes of a datagram with nothing but a PATH_CHALLENGE.
@@ -155,12 +155,19 @@ impl Relay {
         }
     }
 
-    pub(super) fn tell_no_session(&mut self, now: Time, path: Path, scid: Scid, out: &mut Outbox) -> Verdict {
+    pub(super) fn tell_no_session(
+        &mut self,
+        now: Time,
+        path: Path,
+        scid: Scid,
+        bytes: &[u8],
+        out: &mut Outbox,
+    ) -> Verdict {
         let rate = Rate::per_second(config::NO_SESSION_ANSWERS_PER_S, 0);
         if self.native.ended.find(&scid, now).is_some() {
             return Verdict::Dropped(DropReason::SessionClosed);
         }
-        if self.native.no_session_answers.take(rate, 1, now) {
+        if !is_goodbye(bytes) && self.native.no_session_answers.take(rate, 1, now) {
             let answer = NoSession { scid, epoch: self.native.epoch };
             self.tell(path, &answer.encode(), out);
         }
@@ -264,4 +271,10 @@ impl Relay {
         }
         self.events.push_back(Event::Renamed { remote, name });
     }
+}
+
+/// Whether a session's datagram ends it: then nothing is answered.
+fn is_goodbye(bytes: &[u8]) -> bool {
+    let Ok(Uplink::Session(session)) = Uplink::parse(bytes) else { return false };
+    session.frames.into_iter().any(|frame| matches!(frame, Frame::Close { .. }))
 }
