@@ -6,7 +6,7 @@ mod support;
 use outcry::metrics::LeaveReason;
 use outcry::relay::Event;
 use outcry::wire::downlink::Frame as Down;
-use outcry::wire::header::{EntryKind, RefusedCause, SlowCause};
+use outcry::wire::header::{Code, EntryKind, RefusedCause, SlowCause};
 use outcry::wire::id::{RoomHandle, Seq, Sseq};
 use outcry::wire::uplink::Frame;
 use proptest::prelude::*;
@@ -428,4 +428,31 @@ fn a_new_session_brings_no_new_rates() {
     }
     let accepted = accepted(&bench);
     assert!((30..=20 + 2 * 20).contains(&accepted), "{accepted} in 2 s, at 20 a second");
+}
+
+/// Over the rate a JOIN is told so, once a datagram; what else is asked is repeated.
+#[test]
+fn a_join_over_the_rate_is_told_so() {
+    let (mut bench, mut alice, _, tea) = pair_with(|limits| limits.msgs_per_s = 3);
+    bench.run(SECOND);
+    let join = |req, room| Frame::Join {
+        req: outcry::wire::id::Req(req),
+        sealed: false,
+        unlisted: false,
+        key_id: outcry::wire::id::KeyId(0),
+        room,
+    };
+    let codes = |sent: &[support::Sent], alice: &Native| -> Vec<_> {
+        let codes = frames_to(sent, alice.at).into_iter().filter_map(|frame| match frame {
+            Down::Joined { req, code, .. } => Some((req.0, code)),
+            _ => None,
+        });
+        codes.collect()
+    };
+    let sent = alice.send(&mut bench, &["a", "b", "c", "d", "e"].map(|room| join(room.as_bytes()[0].into(), room)));
+    let expected = [(97, Code::Ok), (98, Code::Ok), (99, Code::Ok), (100, Code::Rate)];
+    assert_eq!(codes(&sent, &alice), expected);
+    assert_eq!(alice.send(&mut bench, &[Frame::Leave { req: outcry::wire::id::Req(1), room: tea }]), []);
+    bench.wait(SECOND);
+    assert_eq!(codes(&alice.send(&mut bench, &[join(100, "d")]), &alice), [(100, Code::Ok)]);
 }

@@ -35,6 +35,8 @@ pub(super) struct Heard {
     /// A long answer was given already, and a PONG with its HEADs: one of each a datagram.
     listed: bool,
     ponged: bool,
+    /// It was told that a JOIN of it came too fast: once a datagram, for the answer is longer.
+    hurried: bool,
 }
 
 impl Relay {
@@ -70,7 +72,8 @@ impl Relay {
             self.native.sessions.touch(index, now);
         }
         let reply = Reply::new(ccid);
-        let mut heard = Heard { index, path, is_proven, reply, relayed: false, listed: false, ponged: false };
+        let (relayed, listed, ponged, hurried) = (false, false, false, false);
+        let mut heard = Heard { index, path, is_proven, reply, relayed, listed, ponged, hurried };
         let lives = datagram.frames.into_iter().all(|frame| self.hear_frame(now, &mut heard, frame, out));
         if lives {
             self.send_reply(&mut heard, out);
@@ -105,9 +108,16 @@ impl Relay {
     fn hear_request(&mut self, now: Time, heard: &mut Heard, frame: Frame<'_>, out: &mut Outbox) {
         if !self.native.spent(heard.index).messages.take(self.rates.messages, 1, now) {
             self.counters.native.frames_over_rate += 1;
-            if let Frame::Direct { to, dseq, .. } = frame {
-                let status = DirectStatus::Limit;
-                self.reply(heard, &downlink::Frame::DirectDone { peer: to, dseq, status }, out);
+            match frame {
+                Frame::Direct { to, dseq, .. } => {
+                    let status = DirectStatus::Limit;
+                    self.reply(heard, &downlink::Frame::DirectDone { peer: to, dseq, status }, out);
+                }
+                Frame::Join { req, .. } if !std::mem::replace(&mut heard.hurried, true) => {
+                    self.reply(heard, &super::join::refused(req, Code::Rate), out);
+                }
+                // They are repeated.
+                _ => {}
             }
             return;
         }

@@ -319,7 +319,7 @@ impl Native {
     }
 }
 
-fn refused(req: Req, code: Code) -> Frame<'static> {
+pub(super) fn refused(req: Req, code: Code) -> Frame<'static> {
     Frame::Joined {
         req,
         room: RoomHandle(0),
