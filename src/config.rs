@@ -96,6 +96,13 @@ pub const BATCH_COPIES_MAX: usize = 200_000;
 /// Datagrams of a batch, however many members: a train of 16 already costs
 /// little more a copy than one of 64.
 pub const BATCH_DATAGRAMS_MIN: usize = 16;
+
+/// Datagrams to take in at once: what is taken in is sent before anything else
+/// is looked at, so many members make short batches.
+pub fn batch_datagrams(members: usize) -> usize {
+    (BATCH_COPIES_MAX / members.max(1)).clamp(BATCH_DATAGRAMS_MIN, INBOX_DATAGRAMS)
+}
+
 /// Members from which on the socket is not watched during a flush: two system
 /// calls a turn, against some 40 to 150 ns a copy.
 pub const UNWATCHED_MEMBERS_MIN: usize = 64;
@@ -136,8 +143,6 @@ pub const SESSION_IDLE_S: u16 = 60;
 pub const SESSION_KEEPALIVE_S: u16 = 20;
 /// Payload bytes that a session may have unacknowledged.
 pub const SESSION_WINDOW_BYTES: u32 = 256 << 10;
-/// Answers to HELLOs without a valid cookie in one batch: a quarter of it.
-pub const RETRIES_PER_TURN: u32 = INBOX_DATAGRAMS as u32 / 4;
 /// Answers to other versions of the protocol, a second: 20 bytes each.
 pub const VERSION_ANSWERS_PER_S: u32 = 100;
 /// Answers to tickets that nobody has, a second: 20 bytes each.
@@ -170,6 +175,11 @@ pub const ROOMS_PER_LIST: usize = 256;
 pub const PRESENCE_BURST: u32 = 50;
 /// See [`PRESENCE_BURST`].
 pub const PRESENCE_PER_S: u32 = 1;
+/// How long the members of a room are told its new tag before it is used, in ms:
+/// less than the 2 s for which they take the former one.
+pub const TAG_TOLD_MS: u64 = 500;
+/// Members of a room that are told so at once; the next ones 1 ms later.
+pub const TAGS_TOLD_AT_ONCE: usize = 256;
 /// Datagrams that answer one NACK at most.
 pub const REPAIRS_PER_NACK: u32 = 64;
 /// Datagrams of repair and feeding in one turn at most.

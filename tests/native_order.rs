@@ -6,7 +6,7 @@ mod support;
 use outcry::metrics::LeaveReason;
 use outcry::relay::Event;
 use outcry::wire::downlink::Frame as Down;
-use outcry::wire::header::{EntryKind, RefusedCause, SlowCause};
+use outcry::wire::header::{Code, EntryKind, RefusedCause, SlowCause};
 use outcry::wire::id::{RoomHandle, Seq, Sseq};
 use outcry::wire::uplink::Frame;
 use proptest::prelude::*;
@@ -396,13 +396,13 @@ fn each_room_is_told_what_came_too_fast_in_it() {
     let milk = alice.join(&mut bench, "milk");
     let texts = |room: RoomHandle| (1..=20).map(move |sseq| msg(room, sseq, b"x"));
     let sent = alice.send(&mut bench, &texts(tea.room).chain(texts(milk.room)).collect::<Vec<_>>());
-    let slows = frames_to(&sent, alice.at).into_iter().filter_map(|frame| match frame {
+    let told = frames_to(&sent, alice.at).into_iter().filter_map(|frame| match frame {
         Down::Slow { room, first_dropped, .. } => Some((room, first_dropped.0)),
         _ => None,
     });
-    assert_eq!(slows.collect::<Vec<_>>(), [(tea.room, 9), (milk.room, 1)]);
+    assert_eq!(told.collect::<Vec<_>>(), [(tea.room, 9), (milk.room, 1)]);
     let sent = alice.send(&mut bench, &texts(milk.room).collect::<Vec<_>>());
-    assert_eq!(frames_to(&sent, alice.at).len(), 1, "the next turn has its own");
+    assert_eq!(slows(&sent, &alice).len(), 1, "the next turn has its own");
 }
 
 #[test]
@@ -428,4 +428,31 @@ fn a_new_session_brings_no_new_rates() {
     }
     let accepted = accepted(&bench);
     assert!((30..=20 + 2 * 20).contains(&accepted), "{accepted} in 2 s, at 20 a second");
+}
+
+/// Over the rate a JOIN is told so, once a datagram; what else is asked is repeated.
+#[test]
+fn a_join_over_the_rate_is_told_so() {
+    let (mut bench, mut alice, _, tea) = pair_with(|limits| limits.msgs_per_s = 3);
+    bench.run(SECOND);
+    let join = |req, room| Frame::Join {
+        req: outcry::wire::id::Req(req),
+        sealed: false,
+        unlisted: false,
+        key_id: outcry::wire::id::KeyId(0),
+        room,
+    };
+    let codes = |sent: &[support::Sent], alice: &Native| -> Vec<_> {
+        let codes = frames_to(sent, alice.at).into_iter().filter_map(|frame| match frame {
+            Down::Joined { req, code, .. } => Some((req.0, code)),
+            _ => None,
+        });
+        codes.collect()
+    };
+    let sent = alice.send(&mut bench, &["a", "b", "c", "d", "e"].map(|room| join(room.as_bytes()[0].into(), room)));
+    let expected = [(97, Code::Ok), (98, Code::Ok), (99, Code::Ok), (100, Code::Rate)];
+    assert_eq!(codes(&sent, &alice), expected);
+    assert_eq!(alice.send(&mut bench, &[Frame::Leave { req: outcry::wire::id::Req(1), room: tea }]), []);
+    bench.wait(SECOND);
+    assert_eq!(codes(&alice.send(&mut bench, &[join(100, "d")]), &alice), [(100, Code::Ok)]);
 }

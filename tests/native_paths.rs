@@ -414,6 +414,12 @@ fn what_relays_say_is_never_answered() {
             assert_eq!(bench.hear(from, &said.bytes), []);
         }
     }
+    let goodbye = Frame::Close { code: Code::Ok, reason: "" };
+    for frames in [&[goodbye][..], &[Frame::Ping { t: 1 }, goodbye]] {
+        let mut stray = Native::new(7, "x");
+        stray.scid = Scid(7);
+        assert_eq!(stray.send(&mut bench, frames), [], "a CLOSE of a session that nobody knows");
+    }
     let unknown = {
         let mut datagram = alice.datagram(&[]);
         datagram[16..19].copy_from_slice(&[0x44, 5, 0]);

@@ -344,6 +344,22 @@ fn a_member_that_does_not_report_is_fed() {
     assert_eq!(texts_len(&room.say(1), &room.alice), 1);
 }
 
+/// A NACK shows how its sender receives, unless it asks for nothing.
+#[test]
+fn an_empty_nack_is_no_sign_of_life() {
+    for (ranges, demoted) in [(&[(5, 1)][..], 0), (&[], 1), (&[(5, 0)], 1)] {
+        let mut room = Room::new(10, 1000);
+        for _ in 0..50 {
+            room.say(3);
+            let (_, head) = room.head();
+            room.alice.report(&mut room.bench, room.tea, head, 0, 0);
+            room.nack(ranges);
+            room.bench.run(100 * MS);
+        }
+        assert_eq!(room.counters().demoted, demoted, "{ranges:?}");
+    }
+}
+
 #[test]
 fn who_never_reports_is_fed_from_its_join_on() {
     let mut room = Room::new(30, 1000);

@@ -31,6 +31,10 @@ struct Missing {
     due: Time,
 }
 
+/// Ranges that are gone and wait for what is before them; others stay missing, and
+/// are told to be gone when they are asked for again.
+const GONE_MAX: usize = 1024;
+
 /// What became of a number that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
@@ -42,7 +46,8 @@ pub(super) enum Arrival {
 /// The register. Every number from `next` to `newest` is missing, gone, or
 /// there and waiting for one that is missing before it.
 ///
-/// Memory: 48 bytes a range; there are at most as many ranges as entries held, and 65 more.
+/// Memory: 16 bytes a range that is gone, at most 1024 of them, and 48 a range that is
+/// missing: at most as many as are gone, as entries are held, and 65 more.
 #[derive(Debug)]
 pub(super) struct Gaps {
     next: u64,
@@ -128,16 +133,17 @@ impl Gaps {
         }
         if to > self.newest {
             self.raise(from - 1, now, wait);
-            self.add_gone(self.newest + 1, to);
-            self.newest = to;
+            match self.add_gone(self.newest + 1, to) {
+                true => self.newest = to,
+                false => self.raise(to, now, wait),
+            }
         }
         let mut at = self.missing.partition_point(|missing| missing.last < from);
         while let Some(missing) = self.missing.get(at).copied()
             && missing.first <= to
         {
             let (first, last) = (missing.first.max(from), missing.last.min(to));
-            self.add_gone(first, last);
-            at = self.cut(at, first..=last);
+            at = if self.add_gone(first, last) { self.cut(at, first..=last) } else { at + 1 };
         }
     }
 
@@ -197,9 +203,20 @@ impl Gaps {
         self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
     }
 
-    fn add_gone(&mut self, first: u64, last: u64) {
+    /// False: there is no place for them. There always is for those that are next.
+    fn add_gone(&mut self, first: u64, last: u64) -> bool {
         let at = self.gone.partition_point(|gone| gone.0 < first);
-        self.gone.insert(at, (first, last));
+        if let Some(before) = at.checked_sub(1).and_then(|before| self.gone.get_mut(before))
+            && before.1 + 1 == first
+        {
+            before.1 = last;
+            return true;
+        }
+        let fits = self.gone.len() < GONE_MAX || first == self.next;
+        if fits {
+            self.gone.insert(at, (first, last));
+        }
+        fits
     }
 
     /// Where the range with `seq` in it stands.
@@ -292,6 +309,25 @@ mod tests {
         assert_eq!(wait_after(40, PACE), ASK_AGAIN_MAX);
         assert_eq!(wait_after(1, Duration::ZERO), ASK_AGAIN_MIN);
         assert_eq!(wait_after(40, Duration::from_secs(3)), Duration::from_secs(3));
+    }
+
+    /// A relay that says of every second number that it is gone, above the newest or below it.
+    #[test]
+    fn gaps_without_end_take_no_memory_without_end() {
+        for head in [0, 2_000_000] {
+            let mut gaps = Gaps::new(1, head, ms(0));
+            for seq in (2..=2_000_000).step_by(2) {
+                gaps.declare_gone(seq, seq, ms(1), WAIT);
+                assert_eq!(gaps.skip_gone(), None);
+            }
+            assert_eq!(gaps.newest(), 2_000_000);
+            assert!(gaps.gone.len() <= GONE_MAX && gaps.missing.len() <= GONE_MAX + RANGES_APART_MAX + 1);
+            // What found no place is not lost: it can be told again.
+            assert!(gaps.find(1_999_999).is_some() && gaps.find(2_000_000).is_some());
+            gaps.declare_gone(1, 2_000_000, ms(2), WAIT);
+            assert_eq!(gaps.skip_gone(), Some(1..=2_000_000));
+            assert!(gaps.missing.is_empty() && gaps.gone.is_empty());
+        }
     }
 
     #[test]

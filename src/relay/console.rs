@@ -109,7 +109,7 @@ impl Relay {
         let remote = self.native.sessions.session(index).path.remote;
         self.admission.refuse(remote, now);
         self.native.note_kick(index);
-        self.renew_tags(index);
+        self.renew_tags(now, index);
         self.end_session(now, index, Ending::told(LeaveReason::Kicked, Code::Kicked), out);
         Outcome::Kicked(remote)
     }

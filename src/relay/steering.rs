@@ -143,7 +143,7 @@ impl Relay {
         let session = self.native.sessions.session(index);
         let banned = self.is_banned(session.path.remote, &session.name, now);
         if banned {
-            self.renew_tags(index);
+            self.renew_tags(now, index);
             self.end_session(now, index, Ending::told(LeaveReason::Banned, Code::Banned), out);
         }
         banned

@@ -396,7 +396,7 @@ impl Server {
             if !self.readable || self.is_blocked() || is_late {
                 break;
             }
-            self.inbox.set_limit(batch_datagrams(self.relay.members()));
+            self.inbox.set_limit(config::batch_datagrams(self.relay.members()));
             match self.socket.receive(&mut self.inbox) {
                 Received::Filled => {
                     self.handle_inbox(now);
@@ -573,12 +573,6 @@ fn log_leave(remote: SocketAddr, name: &str, reason: LeaveReason) {
     }
 }
 
-/// Datagrams to take in at once: what is taken in is sent before anything else
-/// is looked at, so many members make short batches.
-fn batch_datagrams(members: usize) -> usize {
-    (config::BATCH_COPIES_MAX / members.max(1)).max(config::BATCH_DATAGRAMS_MIN)
-}
-
 fn socket_options(config: &Config) -> SocketOptions {
     SocketOptions {
         io: match config.io {
@@ -693,7 +687,7 @@ mod tests {
         let mut inbox = Inbox::new(config::INBOX_DATAGRAMS);
         let expected = [(0, 256), (10, 256), (1000, 200), (10_000, 20), (1_000_000, 16)];
         for (members, datagrams) in expected {
-            inbox.set_limit(batch_datagrams(members));
+            inbox.set_limit(config::batch_datagrams(members));
             assert_eq!(inbox.limit(), datagrams, "{members} members");
         }
     }

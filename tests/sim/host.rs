@@ -41,7 +41,7 @@ pub(crate) struct Host {
     /// The socket takes nothing until then.
     pub(crate) clogged_until: u64,
     started_at: u64,
-    out: Outbox,
+    pub(crate) out: Outbox,
     tally: SendTally,
     inbox: VecDeque<(SocketAddr, Rc<[u8]>)>,
     unreachable: VecDeque<SocketAddr>,

@@ -117,3 +117,30 @@ fn a_thousand_members_lose_the_same_datagram() {
     assert!(world.repairs_max < 100, "requests are spread: {} repairs in one turn", world.repairs_max);
     assert!(during * 10 <= before * 11, "p99 of another room: {during} ns, {before} ns before");
 }
+
+/// What is said after a kick comes under a tag that all have been told.
+#[test]
+fn a_kick_costs_those_who_stay_nothing() {
+    for after_ms in [0, 1, 30, 400, 499, 500, 600, 2_500] {
+        let mut world = World::new(21, limits());
+        let way = Way::both(Conditions::clean(20 * MS));
+        let crowd = crowd(&mut world, 50, way, DEN);
+        world.run_for(5 * SECOND);
+        world.kick(crowd[0]);
+        world.run_for(5 * MS);
+        world.kick(crowd[1]);
+        world.run_for(after_ms * MS);
+        let late = world.add_native(way);
+        world.join(late, DEN, 0);
+        world.say(crowd[2], DEN, 64);
+        world.run_for(3 * SECOND);
+        world.say(crowd[3], DEN, 64);
+        world.run_for(3 * SECOND);
+        let counters = &world.host.relay.counters().native;
+        assert_eq!((counters.nacks, counters.messages_accepted), (0, 2), "{after_ms} ms after the kick");
+        let foreign: u64 =
+            world.natives().map(|who| world.people[who].client().expect("native").counts().foreign).sum();
+        assert_eq!(foreign, 0, "{after_ms} ms after the kick");
+        assert_eq!(world.living().count(), 49);
+    }
+}

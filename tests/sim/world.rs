@@ -381,6 +381,14 @@ impl World {
         self.settle(who);
     }
 
+    /// The operator removes somebody.
+    pub(crate) fn kick(&mut self, who: Who) {
+        let target = outcry::relay::Target::Address(self.people[who].address);
+        let now = self.host.time(self.now);
+        self.host.relay.handle_command(now, outcry::relay::Command::Kick(target), &mut self.host.out);
+        self.turn();
+    }
+
     pub(crate) fn nick(&mut self, who: Who, name: &str) {
         _ = self.with_client(who, |client, now| client.nick(now, name));
         self.settle(who);

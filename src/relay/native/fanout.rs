@@ -72,7 +72,7 @@ impl Packer {
             if next > head {
                 return;
             }
-            let mut builder = Builder::to_room(space, room.tag);
+            let mut builder = Builder::to_room(space, room.cast_tag());
             next = fill(&mut builder, index, room, pool, (next, head), share);
             self.lens.push(builder.len() as u16);
         }
@@ -82,7 +82,7 @@ impl Packer {
     /// Casts how far a room is, to everyone in it.
     #[must_use]
     fn cast_head(&mut self, index: RoomIndex, room: &Room, members: u32, out: &mut Outbox) -> bool {
-        let mut builder = Builder::to_room(&mut self.space[..DATAGRAM_BYTES_MAX], room.tag);
+        let mut builder = Builder::to_room(&mut self.space[..DATAGRAM_BYTES_MAX], room.cast_tag());
         builder.push(&Frame::Head {
             room: Room::handle(index),
             tag: RoomTag(0),
@@ -199,7 +199,8 @@ impl Relay {
 
     /// Sets when a room is to be looked at next.
     pub(super) fn arm_room(&mut self, index: RoomIndex) {
-        let due = [self.next_head(index), self.next_report_missed(index), self.room_expiry(index)];
+        let renewal = self.native.rooms.at(index).next_renewal();
+        let due = [self.next_head(index), self.next_report_missed(index), self.room_expiry(index), renewal];
         match due.into_iter().flatten().min() {
             Some(due) => self.native.room_timers.set(u32::from(index.0), due),
             None => self.native.room_timers.cancel(u32::from(index.0)),
@@ -227,7 +228,30 @@ impl Relay {
             }
             self.send_head(now, index, out);
             self.demote_silent(now, index);
+            self.tell_tag(now, index, out);
             self.arm_room(index);
+        }
+    }
+
+    /// Tells some members of a room its new tag, and uses it when that is over.
+    fn tell_tag(&mut self, now: Time, index: RoomIndex, out: &mut Outbox) {
+        if self.native.rooms.at(index).next_renewal().is_none_or(|due| due > now) {
+            return;
+        }
+        for _ in 0..config::TAGS_TOLD_AT_ONCE.min(out.spare().1) {
+            let Some(at) = self.native.rooms.at_mut(index).next_untold() else { break };
+            let session = self.native.sessions.session(self.native.memberships.at(at).session);
+            let (mut space, path) = ([0; 64], session.path);
+            let mut builder = Builder::to_client(&mut space, session.ccid);
+            builder.push(&self.head_of(index));
+            let len = builder.len();
+            self.tell(path, &space[..len], out);
+        }
+        let native = &mut self.native;
+        let room = native.rooms.at_mut(index);
+        room.pause_renewal(now);
+        if room.end_renewal(now) {
+            room.renew(now, RoomTag(native.secrets.next()));
         }
     }
 

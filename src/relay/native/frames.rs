@@ -16,7 +16,7 @@ use crate::wire::handshake::NoSession;
 use crate::wire::header::{Code, DirectStatus, ROOM_OVERHEAD};
 use crate::wire::id::{Req, Scid, Token};
 use crate::wire::plain::Name;
-use crate::wire::uplink::{Frame, Session as Datagram};
+use crate::wire::uplink::{Frame, Session as Datagram, Uplink};
 use std::sync::Arc;
 
 /// Bytes of a datagram with nothing but a PATH_CHALLENGE.
@@ -35,6 +35,8 @@ pub(super) struct Heard {
     /// A long answer was given already, and a PONG with its HEADs: one of each a datagram.
     listed: bool,
     ponged: bool,
+    /// It was told that a JOIN of it came too fast: once a datagram, for the answer is longer.
+    hurried: bool,
 }
 
 impl Relay {
@@ -70,7 +72,8 @@ impl Relay {
             self.native.sessions.touch(index, now);
         }
         let reply = Reply::new(ccid);
-        let mut heard = Heard { index, path, is_proven, reply, relayed: false, listed: false, ponged: false };
+        let (relayed, listed, ponged, hurried) = (false, false, false, false);
+        let mut heard = Heard { index, path, is_proven, reply, relayed, listed, ponged, hurried };
         let lives = datagram.frames.into_iter().all(|frame| self.hear_frame(now, &mut heard, frame, out));
         if lives {
             self.send_reply(&mut heard, out);
@@ -105,9 +108,16 @@ impl Relay {
     fn hear_request(&mut self, now: Time, heard: &mut Heard, frame: Frame<'_>, out: &mut Outbox) {
         if !self.native.spent(heard.index).messages.take(self.rates.messages, 1, now) {
             self.counters.native.frames_over_rate += 1;
-            if let Frame::Direct { to, dseq, .. } = frame {
-                let status = DirectStatus::Limit;
-                self.reply(heard, &downlink::Frame::DirectDone { peer: to, dseq, status }, out);
+            match frame {
+                Frame::Direct { to, dseq, .. } => {
+                    let status = DirectStatus::Limit;
+                    self.reply(heard, &downlink::Frame::DirectDone { peer: to, dseq, status }, out);
+                }
+                Frame::Join { req, .. } if !std::mem::replace(&mut heard.hurried, true) => {
+                    self.reply(heard, &super::join::refused(req, Code::Rate), out);
+                }
+                // They are repeated.
+                _ => {}
             }
             return;
         }
@@ -155,12 +165,19 @@ impl Relay {
         }
     }
 
-    pub(super) fn tell_no_session(&mut self, now: Time, path: Path, scid: Scid, out: &mut Outbox) -> Verdict {
+    pub(super) fn tell_no_session(
+        &mut self,
+        now: Time,
+        path: Path,
+        scid: Scid,
+        bytes: &[u8],
+        out: &mut Outbox,
+    ) -> Verdict {
         let rate = Rate::per_second(config::NO_SESSION_ANSWERS_PER_S, 0);
         if self.native.ended.find(&scid, now).is_some() {
             return Verdict::Dropped(DropReason::SessionClosed);
         }
-        if self.native.no_session_answers.take(rate, 1, now) {
+        if !is_goodbye(bytes) && self.native.no_session_answers.take(rate, 1, now) {
             let answer = NoSession { scid, epoch: self.native.epoch };
             self.tell(path, &answer.encode(), out);
         }
@@ -205,7 +222,7 @@ impl Relay {
             return true;
         }
         if self.bans.cover_address(remote.ip(), now) {
-            self.renew_tags(heard.index);
+            self.renew_tags(now, heard.index);
             self.end_session(now, heard.index, Ending::told(LeaveReason::Banned, Code::Banned), out);
             return false;
         }
@@ -264,4 +281,10 @@ impl Relay {
         }
         self.events.push_back(Event::Renamed { remote, name });
     }
+}
+
+/// Whether a session's datagram ends it: then nothing is answered.
+fn is_goodbye(bytes: &[u8]) -> bool {
+    let Ok(Uplink::Session(session)) = Uplink::parse(bytes) else { return false };
+    session.frames.into_iter().any(|frame| matches!(frame, Frame::Close { .. }))
 }

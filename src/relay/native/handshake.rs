@@ -57,7 +57,8 @@ impl Relay {
     }
 
     fn ask_for_cookie(&mut self, now: Time, path: Path, hello: &Hello<'_>, out: &mut Outbox) -> Verdict {
-        if self.native.turn.retries >= config::RETRIES_PER_TURN {
+        // A quarter of a full batch, however small it is in a large relay.
+        if self.native.turn.retries >= config::batch_datagrams(self.members()) as u32 / 4 {
             return Verdict::Dropped(DropReason::HelloFlood);
         }
         self.native.turn.retries += 1;

@@ -41,6 +41,7 @@ impl Native {
             sealed,
             unlisted,
             tag: RoomTag(self.secrets.next()),
+            renewal: None,
             members: RoomMembers::default(),
             reports: List::EMPTY,
             cast_to: Seq(ring.head()),
@@ -82,6 +83,10 @@ impl Relay {
             Ok(at) => {
                 let name = Arc::clone(&self.native.sessions.session(heard.index).name);
                 self.reply(heard, &self.joined(at, req, &name), out);
+                let room = self.native.memberships.at(at).room;
+                if self.native.rooms.at(room).renewal.is_some() {
+                    self.reply(heard, &self.head_of(room), out);
+                }
             }
             Err(code) => self.reply(heard, &refused(req, code), out),
         }
@@ -201,7 +206,7 @@ impl Relay {
             req,
             room: Room::handle(membership.room),
             code: Code::Ok,
-            tag: room.tag,
+            tag: room.cast_tag(),
             members: self.members_of(membership.room),
             head: Seq(room.ring.head()),
             tail: Seq(room.ring.tail()),
@@ -314,7 +319,7 @@ impl Native {
     }
 }
 
-fn refused(req: Req, code: Code) -> Frame<'static> {
+pub(super) fn refused(req: Req, code: Code) -> Frame<'static> {
     Frame::Joined {
         req,
         room: RoomHandle(0),

@@ -183,12 +183,12 @@ impl Relay {
     }
 
     /// What a kicked member knew of its rooms is worth nothing any more.
-    pub(in crate::relay) fn renew_tags(&mut self, index: SessionIndex) {
+    pub(in crate::relay) fn renew_tags(&mut self, now: Time, index: SessionIndex) {
         let native = &mut self.native;
         let first = native.sessions.session(index).first_membership;
         for at in native.memberships.of(first) {
             let room = native.memberships.at(at).room;
-            native.rooms.at_mut(room).tag = RoomTag(native.secrets.next());
+            native.rooms.at_mut(room).renew(now, RoomTag(native.secrets.next()));
         }
     }
 }

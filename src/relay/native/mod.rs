@@ -226,7 +226,7 @@ impl Relay {
         // Whose it is comes before what it says.
         let known = Session::envelope(bytes).map(|(scid, _)| (scid, self.native.sessions.find_scid(scid)));
         if let Some((scid, None)) = known {
-            return self.tell_no_session(now, path, scid, out);
+            return self.tell_no_session(now, path, scid, bytes, out);
         }
         match (Uplink::parse(bytes), known) {
             (Ok(Uplink::Hello(hello)), _) => self.hear_hello(now, path, &hello, bytes, out),

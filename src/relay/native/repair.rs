@@ -57,6 +57,10 @@ impl Relay {
             return;
         };
         self.counters.native.nacks += 1;
+        // Who asks for nothing says nothing about how it receives.
+        if ranges.iter().all(|range| range.count == 0) {
+            return;
+        }
         if !native.memberships.at(at).is_live {
             if let Some(first) = ranges.iter().map(|range| range.start.0).min() {
                 native.memberships.at_mut(at).feed.asked(now, first.max(1));

@@ -43,6 +43,19 @@ impl RoomMembers {
     }
 }
 
+/// A new tag that is on its way to a room's members, one by one: what comes
+/// under a tag that nobody was told of would be lost to all.
+pub(super) struct Renewal {
+    /// What casts still bear, and until when.
+    cast_tag: RoomTag,
+    until: Time,
+    /// The members before this place of the room's list are still to be told, at `due`.
+    untold: usize,
+    due: Time,
+    /// Meanwhile somebody else was made to leave.
+    is_wanted_again: bool,
+}
+
 /// A room.
 pub(in crate::relay) struct Room {
     pub(super) name: Box<str>,
@@ -50,7 +63,9 @@ pub(in crate::relay) struct Room {
     pub(super) key: RoomKey,
     pub(super) sealed: bool,
     pub(super) unlisted: bool,
+    /// What its members are told that casts bear; they do once it is told.
     pub(super) tag: RoomTag,
+    pub(super) renewal: Option<Renewal>,
     pub(super) ring: Ring,
     pub(super) members: RoomMembers,
     /// Live memberships, the one that has not reported for longest first.
@@ -80,6 +95,50 @@ impl Room {
     /// The room's number on the wire.
     pub(super) fn handle(index: RoomIndex) -> RoomHandle {
         RoomHandle(index.0)
+    }
+
+    /// Has another tag from soon on: somebody was made to leave who knows this one.
+    pub(super) fn renew(&mut self, now: Time, tag: RoomTag) {
+        if let Some(renewal) = &mut self.renewal {
+            // Members take one former tag: the next renewal begins when this one is over.
+            renewal.is_wanted_again = true;
+            return;
+        }
+        let until = now + Duration::from_millis(config::TAG_TOLD_MS);
+        let cast_tag = std::mem::replace(&mut self.tag, tag);
+        let untold = self.members.all.len();
+        self.renewal = Some(Renewal { cast_tag, until, untold, due: now, is_wanted_again: false });
+    }
+
+    /// What casts bear now.
+    pub(super) fn cast_tag(&self) -> RoomTag {
+        self.renewal.as_ref().map_or(self.tag, |renewal| renewal.cast_tag)
+    }
+
+    /// When [`next_untold`](Self::next_untold) or [`end_renewal`](Self::end_renewal) is worth a call.
+    pub(super) fn next_renewal(&self) -> Option<Time> {
+        let renewal = self.renewal.as_ref()?;
+        Some(if renewal.untold > 0 { renewal.due.min(renewal.until) } else { renewal.until })
+    }
+
+    /// The next membership that is to be told the new tag. Who came since was told, and
+    /// who takes the place of one that goes is told, or told twice.
+    pub(super) fn next_untold(&mut self) -> Option<u32> {
+        let renewal = self.renewal.as_mut()?;
+        let place = renewal.untold.min(self.members.all.len()).checked_sub(1);
+        renewal.untold = place.unwrap_or(0);
+        place.map(|place| self.members.all[place])
+    }
+
+    /// The others are told a little later.
+    pub(super) fn pause_renewal(&mut self, now: Time) {
+        self.renewal.iter_mut().for_each(|renewal| renewal.due = now + Duration::from_millis(1));
+    }
+
+    /// Casts bear the new tag if it is time. True: another one is wanted.
+    pub(super) fn end_renewal(&mut self, now: Time) -> bool {
+        let ended = self.renewal.take_if(|renewal| renewal.until <= now);
+        ended.is_some_and(|renewal| renewal.is_wanted_again)
     }
 
     /// Takes note that it has cast something. After a pause its members have
