@@ -1,5 +1,6 @@
 //! What native members live through: their relay is killed and started again
-//! (T28), and strangers flood it while members come (T26).
+//! (T28), strangers flood it while members come (T26), and one of many has a
+//! narrow link (the live half of T19).
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use support::crowd::{Crowd, until};
+use support::narrow::Narrow;
 use support::relay::Served;
 use support::{benchmark_of, run};
 
@@ -132,4 +134,33 @@ fn a_server_that_dies_is_told_and_what_came_before_it_is_kept() {
     let told = |what: &str| report.verdict.reasons.iter().any(|reason| reason.contains(what));
     assert!(told("members alive at the end: 0 of 10") && told(&format!("process {pid}")), "{:?}", report.verdict);
     assert!(report.server.is_none());
+}
+
+/// T19, live: who cannot take what the others can costs them nothing, is fed
+/// at its own pace, and the relay keeps no more than its rings for it.
+#[test]
+fn one_behind_a_narrow_link_costs_the_others_nothing() {
+    const MEMBERS: u32 = 50;
+    let served = Served::start();
+    let mut crowd = Crowd::of(&served, MEMBERS);
+    let narrow = Narrow::start(served.address(), 10_000.0);
+    let slow = Crowd::towards(narrow.address(), 1);
+    slow.join(0..1);
+    assert!(until(|| slow.joined(0..1) == 1), "it comes in");
+    // Some 35 kB/s, for longer than three reports may be missed.
+    crowd.chat(2_400, 400.0);
+    crowd.settle();
+    crowd.check();
+    let heard = slow.heard_by(0).len();
+    assert_eq!((crowd.figures().not_sent, crowd.figures().gone), (0, 0), "the others have everything");
+    {
+        let log = slow.logs[0].lock().unwrap();
+        assert!(log.told.is_sorted_by(|one, next| one < next), "what it is told comes in order");
+        assert_eq!(log.sessions, 1, "and it keeps its session");
+    }
+    let lost = narrow.lost();
+    drop((crowd, slow, narrow));
+    let counters = served.end().counters;
+    println!("{heard} of 2400 heard so far, {lost} datagrams lost\n{:?}", counters.native);
+    assert!(heard > 0 && lost > 0 && counters.native.demoted >= 1, "its link was too narrow");
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, dead_code, reason = "helpers of several test files")]
 
 pub(crate) mod crowd;
+pub(crate) mod narrow;
 pub(crate) mod relay;
 
 use loadgen::benchmark::{Benchmark, Progress};
