@@ -3,6 +3,7 @@
 
 use crate::clock;
 use crate::lossy::{self, Flaws};
+use crate::machine::threads;
 use crate::measure::{self, Measurement, Settings, Watch, sender_member};
 use crate::members::{Options, Protocol, Sockets, Transport, Venue, limits, plain};
 use crate::payload;
@@ -104,7 +105,9 @@ impl Benchmark {
         let workload = &self.workload;
         let needed = plain::name(self.members.saturating_sub(1)).len() + payload::OVERHEAD_BYTES;
         let refused = self.protocol.refuses(self.sockets, self.options.gro, self.members, self.rx_threads);
+        let pin = threads::refuses(self.pin);
         let wrong = [
+            (pin.is_some(), pin.unwrap_or_default()),
             (self.members < 2, "--clients must be at least 2: one speaks, one hears".into()),
             (
                 self.counted() < 2,

@@ -27,7 +27,7 @@ pub fn sweep(benchmarks: &[Benchmark], interrupt: &AtomicBool, progress: &mut dy
         let rate = depth.unwrap_or_else(|| format!("{} messages/s", show_scaled(benchmark.workload.rate)));
         progress.say(&format!("measuring {rate}"));
         let report = trial(&mut stage, benchmark, interrupt, progress)?;
-        let is_over = check::members_are_gone(&report.gates);
+        let is_over = check::members_are_gone(&report.gates) && !stage.is_everybody_back()?;
         reports.push(report);
         if is_over {
             progress.say("members are gone: the server dropped them, or ended");
@@ -171,7 +171,7 @@ impl Hunt<'_> {
         if self.interrupt.load(Relaxed) {
             return Ok(Outcome::Cut(Cut::Interrupted));
         }
-        if check::members_are_gone(&report.gates) {
+        if check::members_are_gone(&report.gates) && !self.stage.is_everybody_back()? {
             return Ok(Outcome::Cut(Cut::MembersGone));
         }
         Ok(match (report.verdict.state, report.verdict.slo_met) {

@@ -177,6 +177,11 @@ impl<'a> Stage<'a> {
         Ok(Report::new(run, context))
     }
 
+    /// After more than a server could take, it may be that only the probes were lost.
+    pub fn is_everybody_back(&self) -> Result<bool, String> {
+        Ok(self.session.count_alive(self.benchmark.rx_threads)? == self.benchmark.members)
+    }
+
     /// For the self-check.
     pub fn surroundings(&self, trial: &Trial) -> Result<Surroundings, String> {
         Ok(Surroundings {

@@ -212,6 +212,9 @@ fn wrong_values_are_refused_before_anything_is_opened() {
         (&["run", "--aside", "nan", "--scenario", "slow"], "--aside must be"),
         (&["run", "--aside", "99", "--scenario", "slow", "--clients", "20", "--senders", "1"], "lower --aside"),
         (&["sweep", "--runs", "3"], "--runs is for"),
+        (&["run", "--pin", "999"], "there is no such core"),
+        (&["calibrate", "--pin", "5000"], "there is no such core"),
+        (&["run", "--fail-on-regression"], "--baseline"),
         (&["search", "--arrival", "burst:5@1s"], "has its own rate"),
         (&["report", "/nowhere.json"], "cannot read"),
     ] {

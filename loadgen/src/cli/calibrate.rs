@@ -1,6 +1,7 @@
 //! `loadgen calibrate`.
 
 use super::Output;
+use crate::machine::threads;
 use crate::measure::{self, Ceiling, Settings};
 use crate::members::{Options, Protocol, Sockets, Venue, plain};
 use crate::payload;
@@ -57,7 +58,8 @@ pub(super) fn run(args: &CalibrateArgs) -> Result<u8, String> {
     if args.clients == 0 || !(1..=64).contains(&args.rx_threads) || args.duration.is_zero() {
         return Err("--clients and --duration must be above 0, --rx-threads 1 to 64".into());
     }
-    if let Some(refused) = args.protocol.refuses(args.sockets, args.gro, args.clients, args.rx_threads) {
+    let refused = args.protocol.refuses(args.sockets, args.gro, args.clients, args.rx_threads);
+    if let Some(refused) = refused.or_else(|| threads::refuses(args.pin)) {
         return Err(refused);
     }
     let settings = Settings {

@@ -19,7 +19,7 @@ pub(super) struct Against {
     noise: f64,
 
     /// Exit 4 if anything is worse than noise explains.
-    #[arg(long)]
+    #[arg(long, requires = "baseline")]
     pub(super) fail_on_regression: bool,
 }
 

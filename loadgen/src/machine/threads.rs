@@ -15,8 +15,20 @@ pub struct Usage {
     pub waiting_ns: u64,
 }
 
-/// Names the calling thread and, if asked, pins it to core `pin + offset`.
-/// A core that does not exist leaves the thread where the kernel puts it.
+/// Why no thread can be pinned to core `pin`, if so. Tried, because a process may
+/// leave the cores that it was started on, but not those of its cpuset.
+pub fn refuses(pin: Option<usize>) -> Option<String> {
+    let core = pin?;
+    let mut set = CpuSet::new();
+    set.set(core).ok();
+    let trial =
+        std::thread::spawn(move || set.is_set(core) == Ok(true) && sched_setaffinity(Pid::from_raw(0), &set).is_ok());
+    let works = trial.join().unwrap_or(false);
+    (!works).then(|| format!("--pin {core}: there is no such core for this process; `nproc --all` counts them, from 0"))
+}
+
+/// Names the calling thread and, if asked, pins it to core `pin + offset`, as far as there
+/// are cores.
 pub fn settle(name: &str, pin: Option<usize>, offset: u32) {
     if let Ok(name) = CString::new(name) {
         let _ = prctl::set_name(&name);
