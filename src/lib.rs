@@ -40,7 +40,7 @@
 //! | `config` | | | reads a flag or a file |
 //! | `metrics` | | `hdrhistogram` | decides anything |
 //! | `directory` | | `dashmap` | decides anything: it is a view for other threads |
-//! | `relay` | `time` `wire` `batch` `config` `metrics` | `blake3` `constant_time_eq` `hashbrown` `siphasher` | reads a clock, opens a socket, draws a random number, starts a thread, logs a packet |
+//! | `relay` | `time` `wire` `batch` `config` `metrics` | `blake3` `constant_time_eq` `hashbrown` `postcard` `serde` `siphasher` | reads a clock, opens a socket, draws a random number, starts a thread, logs a packet |
 //! | `client` | `time` `wire` | `argon2` `blake3` `chacha20poly1305` `thiserror` `unicode_normalization` | reads a clock, opens a socket, draws a random number, starts a thread, logs a packet |
 //! | `net` | `time` `batch` | `libc` `mio` `socket2` `thiserror` | knows what a datagram means |
 //! | `server` | `time` `batch` `config` `directory` `metrics` `net` `relay` | `getrandom` `mio` `thiserror` `tracing` | decides about members, looks into a datagram |

@@ -201,6 +201,76 @@ pub struct NativeCounters {
 }
 
 impl NativeCounters {
+    fn each(&mut self) -> impl Iterator<Item = &mut u64> {
+        let Self {
+            datagrams_in,
+            relayed,
+            sessions_begun,
+            sessions_ended,
+            sessions_moved,
+            messages_in,
+            messages_accepted,
+            messages_void,
+            messages_duplicate,
+            messages_early,
+            messages_refused,
+            messages_slowed,
+            acks,
+            heads,
+            casts_dropped,
+            nacks,
+            repairs,
+            entries_repaired,
+            repairs_dropped,
+            gaps,
+            reports,
+            demoted,
+            promoted,
+            directs,
+            presence_suppressed,
+            frames_over_rate,
+            frames_no_room,
+            answers,
+            answers_dropped,
+            rooms_opened,
+            rooms_ended,
+        } = self;
+        let all = [
+            datagrams_in,
+            relayed,
+            sessions_begun,
+            sessions_ended,
+            sessions_moved,
+            messages_in,
+            messages_accepted,
+            messages_void,
+            messages_duplicate,
+            messages_early,
+            messages_refused,
+            messages_slowed,
+            acks,
+            heads,
+            casts_dropped,
+            nacks,
+            repairs,
+            entries_repaired,
+            repairs_dropped,
+            gaps,
+            reports,
+            demoted,
+            promoted,
+            directs,
+            presence_suppressed,
+            frames_over_rate,
+            frames_no_room,
+            answers,
+            answers_dropped,
+            rooms_opened,
+            rooms_ended,
+        ];
+        all.into_iter()
+    }
+
     /// Whether every message in is accounted for.
     pub fn balances(&self) -> bool {
         let refused = self.messages_refused + self.messages_slowed;
@@ -220,6 +290,37 @@ impl<const N: usize> Default for PerReason<N> {
 }
 
 impl Counters {
+    /// Every count, in an order that only changes with what is handed over.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        self.clone().each().map(|count| *count).collect()
+    }
+
+    /// Sets every count; `None`: there are not so many.
+    pub(crate) fn set_numbers(&mut self, numbers: &[u64]) -> Option<()> {
+        let mut left = numbers.iter();
+        self.each().try_for_each(|count| left.next().map(|number| *count = *number))?;
+        left.next().is_none().then_some(())
+    }
+
+    /// Whoever adds a count is told here that it is to be handed over.
+    fn each(&mut self) -> impl Iterator<Item = &mut u64> {
+        let Self {
+            datagrams_in,
+            relayed,
+            control,
+            dropped,
+            joined,
+            left,
+            notices_told,
+            notices_merged,
+            notices_suppressed,
+            answers,
+            native,
+        } = self;
+        let own = [datagrams_in, relayed, control, joined, notices_told, notices_merged, notices_suppressed, answers];
+        own.into_iter().chain(&mut dropped.0).chain(&mut left.0).chain(native.each())
+    }
+
     /// Counts a datagram as dropped.
     pub fn drop(&mut self, reason: DropReason) {
         self.dropped.0[reason as usize] += 1;

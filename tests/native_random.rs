@@ -6,7 +6,6 @@
 mod frames;
 mod support;
 
-use outcry::batch::Path;
 use outcry::config::{self, Lang, Limits, PlainPolicy};
 use outcry::relay::{Command, Event, Target};
 use outcry::wire::downlink::{Downlink, Frame as Down};
@@ -86,6 +85,10 @@ enum Step {
     Unreachable(usize),
     Kick(usize),
     Announce,
+    /// What it says is refused from now on, or is not any more.
+    Mute(usize, bool),
+    /// Another relay takes over.
+    TakeOver,
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -136,6 +139,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..ADDRESSES.len()).prop_map(Step::Unreachable),
         1 => (0..ADDRESSES.len()).prop_map(Step::Kick),
         1 => Just(Step::Announce),
+        1 => (0..ADDRESSES.len(), any::<bool>()).prop_map(|(of, muted)| Step::Mute(of, muted)),
+        1 => Just(Step::TakeOver),
     ]
 }
 
@@ -173,6 +178,7 @@ fn limits() -> impl Strategy<Value = Limits> {
 
 struct World {
     bench: Bench,
+    limits: Limits,
     clients: Vec<Native>,
     cookies: HashMap<Nonce, Cookie>,
     challenges: HashMap<Ccid, Token>,
@@ -200,6 +206,7 @@ impl World {
             .collect();
         Self {
             bench: Bench::new(limits),
+            limits: limits.clone(),
             last: clients.iter().map(|client| (client.at, Vec::new())).collect(),
             clients,
             cookies: HashMap::new(),
@@ -242,6 +249,11 @@ impl World {
             }
             Step::Kick(of) => self.command(Command::Kick(Target::Address(addr(ADDRESSES[*of])))),
             Step::Announce => self.command(Command::Say("the operator speaks".into())),
+            Step::Mute(of, muted) => {
+                let target = Target::Address(addr(ADDRESSES[*of]));
+                self.command(if *muted { Command::Mute(target) } else { Command::Unmute(target) });
+            }
+            Step::TakeOver => self.bench.split(&self.limits),
         }
     }
 
@@ -252,7 +264,7 @@ impl World {
 
     fn hear(&mut self, from: SocketAddr, bytes: &[u8]) {
         self.heard_from.insert(from);
-        self.bench.relay.handle_datagram(self.bench.now, Path::to(from), bytes, &mut self.bench.out);
+        self.bench.take(from, bytes);
     }
 
     fn say(&mut self, of: usize, said: &Said) {

@@ -5,7 +5,6 @@
 
 mod support;
 
-use outcry::batch::Path;
 use outcry::config::{Lang, Limits, PlainPolicy};
 use outcry::relay::{Command, Event, Target};
 use proptest::prelude::*;
@@ -78,6 +77,8 @@ enum Step {
     To(usize),
     KickAddress(usize),
     KickName(usize),
+    /// Another relay takes over.
+    TakeOver,
     Wait(u64),
 }
 
@@ -102,6 +103,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..ADDRESSES.len()).prop_map(Step::To),
         1 => (0..ADDRESSES.len()).prop_map(Step::KickAddress),
         1 => (0..TEXTS.len()).prop_map(Step::KickName),
+        1 => Just(Step::TakeOver),
         3 => prop_oneof![0u64..3_000, 0u64..200_000].prop_map(Step::Wait),
     ]
 }
@@ -136,6 +138,7 @@ fn limits() -> impl Strategy<Value = Limits> {
 /// A relay, and what must be true of it.
 struct World {
     bench: Bench,
+    limits: Limits,
     serial: usize,
     codes: HashMap<SocketAddr, String>,
     last_heard: HashMap<SocketAddr, Vec<u8>>,
@@ -159,6 +162,7 @@ impl World {
     fn new(limits: &Limits) -> Self {
         Self {
             bench: Bench::new(limits),
+            limits: limits.clone(),
             serial: 0,
             codes: HashMap::new(),
             last_heard: HashMap::new(),
@@ -180,28 +184,27 @@ impl World {
                 self.end_turn();
             }
             Step::Unreachable(of) => {
-                let now = self.bench.now;
-                self.bench.relay.handle_unreachable(now, addr(ADDRESSES[*of]), &mut self.bench.out);
+                self.bench.take_unreachable(addr(ADDRESSES[*of]));
                 self.end_turn();
             }
             Step::Say(len) => self.command(Command::Say("s".repeat(*len))),
             Step::To(to) => self.command(Command::To(Target::Address(addr(ADDRESSES[*to])), "psst".into())),
             Step::KickAddress(of) => self.command(Command::Kick(Target::Address(addr(ADDRESSES[*of])))),
             Step::KickName(text) => self.command(Command::Kick(Target::Name(TEXTS[*text].into()))),
+            Step::TakeOver => self.bench.split(&self.limits),
             Step::Wait(ms) => self.wait(Duration::from_millis(*ms)),
         }
     }
 
     fn hear(&mut self, from: SocketAddr, said: &Said) {
         let bytes = self.bytes(from, said);
-        let (relay, now, out) = (&mut self.bench.relay, self.bench.now, &mut self.bench.out);
-        let before = relay.counters().relayed;
+        let before = self.bench.relay.counters().relayed;
         if matches!(said, Said::Cut) {
-            relay.handle_truncated(now, Path::to(from), out);
+            self.bench.take_truncated(from);
         } else {
-            relay.handle_datagram(now, Path::to(from), &bytes, out);
+            self.bench.take(from, &bytes);
         }
-        let relayed = relay.counters().relayed - before;
+        let relayed = self.bench.relay.counters().relayed - before;
         let members: Vec<_> = self.members().collect();
         for _ in 0..relayed {
             assert!(members.contains(&from), "only a member is relayed");

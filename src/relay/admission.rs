@@ -5,6 +5,7 @@ use super::bucket::{Bucket, Rate};
 use super::challenge::{Challenge, Code};
 use super::hash::SeededHash;
 use super::recent::RecentTable;
+use super::snapshot::{AddrRow, AdmissionRows, PrefixRow, Unfit, holds};
 use crate::Time;
 use crate::batch::Path;
 use crate::config::{self, Limits};
@@ -23,6 +24,16 @@ impl Prefix {
             IpAddr::V4(v4) => Prefix(u64::from(u32::from(v4)), false),
             IpAddr::V6(v6) => Prefix((u128::from(v6) >> 64) as u64, true),
         }
+    }
+}
+
+impl Prefix {
+    pub(super) fn row(self) -> PrefixRow {
+        (self.0, self.1)
+    }
+
+    pub(super) fn from_row((bits, is_v6): PrefixRow) -> Self {
+        Self(bits, is_v6)
     }
 }
 
@@ -72,6 +83,35 @@ impl Admission {
             challenged: RecentTable::new(config::CHALLENGE_ADDRESSES_MAX, hash),
             challenges_total: Bucket::default(),
         }
+    }
+
+    /// What follows from no list of members.
+    pub(super) fn rows(&self) -> AdmissionRows {
+        let addr = |remote: &SocketAddr| AddrRow::from(*remote);
+        let nothing = |&(): &()| ();
+        AdmissionRows {
+            refused: self.refused.rows(addr, nothing),
+            exits: self.exits.rows(addr, nothing),
+            muted: self.muted.rows(addr, nothing),
+            prefix_joins: self.prefix_joins.rows(|prefix| prefix.row(), |bucket| bucket.full_at_ns()),
+            challenged: self.challenged.rows(addr, |&told| told),
+            total_joins: self.total_joins.full_at_ns(),
+            challenges_total: self.challenges_total.full_at_ns(),
+        }
+    }
+
+    pub(super) fn refill(&mut self, rows: &AdmissionRows) -> Result<(), Unfit> {
+        let addr = |remote: &AddrRow, &(): &()| (SocketAddr::from(*remote), ());
+        self.refused.refill(&rows.refused, addr)?;
+        self.exits.refill(&rows.exits, addr)?;
+        self.muted.refill(&rows.muted, addr)?;
+        let join = |&prefix: &PrefixRow, &full_at_ns: &u64| (Prefix::from_row(prefix), Bucket::full_from(full_at_ns));
+        self.prefix_joins.refill(&rows.prefix_joins, join)?;
+        holds(rows.challenged.iter().all(|&(_, _, told, _)| told < u32::MAX / 2), "who was told a code")?;
+        self.challenged.refill(&rows.challenged, |remote, &told| (SocketAddr::from(*remote), told))?;
+        self.total_joins = Bucket::full_from(rows.total_joins);
+        self.challenges_total = Bucket::full_from(rows.challenges_total);
+        Ok(())
     }
 
     /// Refuses an address for a minute: it was kicked or quarantined.

@@ -2,6 +2,7 @@
 //! each for ever or until a moment. Never decides what a ban does.
 
 use super::hash::SeededHash;
+use super::snapshot::{BanRow, Unfit, fits};
 use crate::Time;
 use crate::config;
 use crate::wire::plain::Name;
@@ -172,6 +173,13 @@ impl Ban {
     pub fn holds(&self, unix_s: u64) -> bool {
         self.until_unix_s.is_none_or(|until| unix_s < until)
     }
+
+    fn row(&self) -> BanRow<'_> {
+        match &self.target {
+            BanTarget::Network(network) => BanRow::Network(network.first, network.bits, self.until_unix_s),
+            BanTarget::Name(name) => BanRow::Name(name, self.until_unix_s),
+        }
+    }
 }
 
 /// All bans; [`config::BANS_MAX`] at most.
@@ -237,6 +245,26 @@ impl Bans {
     /// Whether nobody may be called `name`.
     pub(super) fn cover_name(&self, name: &str, now: Time) -> bool {
         !self.names.is_empty() && self.names.get(&folded(name)).is_some_and(|ban| ban.holds(now.unix_s()))
+    }
+
+    /// All of them, in an order of their own.
+    pub(super) fn rows(&self) -> Vec<BanRow<'_>> {
+        let mut rows: Vec<_> = self.networks.values().chain(self.names.values()).map(Ban::row).collect();
+        rows.sort_by(|one, other| one.partial_cmp(other).expect("invariant: no row holds a fraction"));
+        rows
+    }
+
+    pub(super) fn refill(&mut self, rows: &[BanRow<'_>]) -> Result<(), Unfit> {
+        fits("bans", rows.len(), config::BANS_MAX)?;
+        for row in rows {
+            let (target, until_unix_s) = match *row {
+                BanRow::Network(first, bits, until) => (Network::new(first, bits).map(BanTarget::Network), until),
+                BanRow::Name(name, until) => (Some(BanTarget::Name(folded(name))), until),
+            };
+            let target = target.ok_or(Unfit::Inconsistent("who is banned"))?;
+            self.insert(Ban { target, until_unix_s }, Time::default());
+        }
+        Ok(())
     }
 
     fn len(&self) -> usize {

@@ -34,6 +34,16 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
+    /// The bucket that is full from `full_at_ns` on.
+    pub(super) const fn full_from(full_at_ns: u64) -> Self {
+        Self { full_at: full_at_ns }
+    }
+
+    /// When it is full, in ns.
+    pub(super) const fn full_at_ns(self) -> u64 {
+        self.full_at
+    }
+
     /// Whether `cost` tokens are there now.
     pub(super) fn has(&self, rate: Rate, cost: u32, now: Time) -> bool {
         rate.per_s == 0 || self.after(rate, cost, now) - now.nanos() <= rate.span_nanos(rate.burst)

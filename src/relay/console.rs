@@ -28,8 +28,17 @@ impl Console {
         Self { heard: RecentTable::new(config::STRANGERS_HEARD_MAX, hash), life }
     }
 
+    /// The strangers, for a snapshot.
+    pub(super) fn heard(&self) -> &RecentTable<SocketAddr, Path> {
+        &self.heard
+    }
+
+    pub(super) fn heard_mut(&mut self) -> &mut RecentTable<SocketAddr, Path> {
+        &mut self.heard
+    }
+
     /// Takes note of who spoke.
-    pub(super) fn heard(&mut self, now: Time, path: Path, is_member: bool) {
+    pub(super) fn note(&mut self, now: Time, path: Path, is_member: bool) {
         if is_member {
             self.heard.remove(&path.remote);
         } else {

@@ -10,6 +10,7 @@
 //! | entry 0 | entry 1 | entry 2 | ...  free  ... | slot 2 | slot 1 | slot 0 |
 //! ```
 
+use super::snapshot::{PageRow, RingRow, Unfit, holds};
 use std::ops::RangeInclusive;
 
 /// Bytes of a page: what a ring grows by, and gives up at once.
@@ -190,6 +191,41 @@ impl Ring {
         Some(Self { pages, held: RING_PAGES_MIN, limits, head, tail: head + 1 })
     }
 
+    /// What it holds, page by page.
+    pub(super) fn row<'p>(&self, pool: &'p Pool) -> RingRow<'p> {
+        RingRow {
+            pages_max: self.limits.pages_max as u32,
+            messages_max: self.limits.messages_max,
+            head: self.head,
+            tail: self.tail,
+            pages: (0..self.held).map(|at| self.view(pool, at).row()).collect(),
+        }
+    }
+
+    /// The ring of a snapshot. It keeps what it may by `limits`, and no less than it did.
+    pub(super) fn of(row: &RingRow<'_>, pool: &mut Pool, limits: RingLimits) -> Result<Self, Unfit> {
+        let limits = RingLimits {
+            pages_max: limits.pages_max.max(row.pages_max as usize).min(RING_PAGES_MAX),
+            messages_max: limits.messages_max.max(row.messages_max),
+        };
+        let firsts = row.pages.iter().skip(1).map(|page| page.first).chain(row.head.checked_add(1));
+        let are_whole = row.pages.iter().zip(firsts).all(|(page, next)| page.is_whole(next));
+        let kept = row.pages.first().map_or(0, |page| page.first)..=row.head.saturating_add(1);
+        holds(are_whole && row.head < u64::MAX && row.tail > 0 && kept.contains(&row.tail), "entries of a room")?;
+        let fits_itself = (RING_PAGES_MIN..=limits.pages_max).contains(&row.pages.len())
+            && row.head + 1 - row.tail <= u64::from(limits.messages_max);
+        holds(fits_itself, "how much a room keeps")?;
+        let mut pages = [Page::default(); RING_PAGES_MAX];
+        for (page, row) in pages.iter_mut().zip(&row.pages) {
+            let id = pool.take().ok_or(Unfit::Inconsistent("pages were counted before"))?;
+            *page = Page { first: row.first, id, end: row.entries.len() as u16 };
+            let bytes = pool.page_mut(id);
+            bytes[..row.entries.len()].copy_from_slice(row.entries);
+            bytes[PAGE_BYTES - row.slots.len()..].copy_from_slice(row.slots);
+        }
+        Ok(Self { pages, held: row.pages.len(), limits, head: row.head, tail: row.tail })
+    }
+
     /// Ends the ring: all its pages are free again.
     pub(super) fn release(self, pool: &mut Pool) {
         self.held().iter().for_each(|page| pool.give_back(page.id));
@@ -349,6 +385,24 @@ fn slot_at(entry: u64) -> usize {
     PAGE_BYTES - (entry as usize + 1) * SLOT_BYTES
 }
 
+impl PageRow<'_> {
+    /// Whether slots and entries agree, and `next` is the number of the first entry behind them.
+    fn is_whole(&self, next: u64) -> bool {
+        let entries = self.slots.len() / SLOT_BYTES;
+        let fits = self.slots.len().is_multiple_of(SLOT_BYTES) && self.entries.len() + self.slots.len() <= PAGE_BYTES;
+        let starts =
+            self.slots.rchunks_exact(SLOT_BYTES).map(|slot| usize::from(u16::from_le_bytes([slot[0], slot[1]])));
+        let end = starts.clone().zip(starts.skip(1).chain([self.entries.len()])).try_fold(0, |at, (start, end)| {
+            let entry = self.entries.get(start..end).filter(|_| start == at)?;
+            let len = usize::from(u16::from_le_bytes([*entry.get(9)?, *entry.get(10)?]));
+            (len <= PAYLOAD_BYTES_MAX && entry.len() == ENTRY_HEADER_BYTES + len).then_some(end)
+        });
+        fits && self.first > 0
+            && self.first.checked_add(entries as u64) == Some(next)
+            && end == Some(self.entries.len())
+    }
+}
+
 struct Slot {
     start: usize,
     time_s: u32,
@@ -362,7 +416,12 @@ struct View<'p> {
     end: usize,
 }
 
-impl View<'_> {
+impl<'p> View<'p> {
+    fn row(&self) -> PageRow<'p> {
+        let slots = PAGE_BYTES - (self.last + 1 - self.first) as usize * SLOT_BYTES;
+        PageRow { first: self.first, entries: &self.bytes[..self.end], slots: &self.bytes[slots..] }
+    }
+
     fn slot(&self, seq: u64) -> Slot {
         let at = slot_at(seq - self.first);
         let [s0, s1, t0, t1, t2, t3] = self.bytes[at..].first_chunk().expect("invariant: slots end with the page");

@@ -2,6 +2,7 @@
 //! and from whom. Never keeps the texts.
 
 use super::hash::SeededHash;
+use super::snapshot::{MirrorRow, Unfit, holds};
 use crate::Time;
 use crate::config;
 
@@ -60,10 +61,35 @@ impl MirrorGuard {
         by_other.origin != 0 && now.nanos().saturating_sub(by_other.at_ns) <= config::MIRROR_WINDOW_MS * 1_000_000
     }
 
+    /// The texts that were relayed lately, or before: they decide where the next ones come.
+    pub(super) fn rows(&self) -> Vec<MirrorRow> {
+        let entries = (0..).zip(&self.entries).filter(|(_, entry)| entry.newest.origin != 0);
+        let pair = |relayed: Relayed| (relayed.origin, relayed.at_ns);
+        let row = |(place, entry): (u32, &Entry)| {
+            let Entry { text, newest, other } = *entry;
+            MirrorRow { place, text, newest: pair(newest), other: pair(other) }
+        };
+        entries.map(row).collect()
+    }
+
+    pub(super) fn refill(&mut self, rows: &[MirrorRow]) -> Result<(), Unfit> {
+        for row in rows {
+            let (start, at) = (self.set_start(row.text), row.place as usize);
+            holds((start..start + WAYS).contains(&at) && self.entries[at].newest.origin == 0, "texts relayed lately")?;
+            let relayed = |(origin, at_ns)| Relayed { origin, at_ns };
+            self.entries[at] = Entry { text: row.text, newest: relayed(row.newest), other: relayed(row.other) };
+        }
+        Ok(())
+    }
+
     fn set(&mut self, text: u64) -> &mut [Entry] {
-        let sets = self.entries.len() / WAYS;
-        let start = (text as usize & (sets - 1)) * WAYS;
+        let start = self.set_start(text);
         &mut self.entries[start..start + WAYS]
+    }
+
+    fn set_start(&self, text: u64) -> usize {
+        let sets = self.entries.len() / WAYS;
+        (text as usize & (sets - 1)) * WAYS
     }
 }
 

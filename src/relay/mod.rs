@@ -24,6 +24,7 @@ mod notices;
 mod order;
 mod peers;
 mod recent;
+mod snapshot;
 mod steering;
 mod strangers;
 mod timers;
@@ -33,6 +34,7 @@ pub use event::{Command, Event, Outcome, Target};
 #[cfg(feature = "mutants")]
 pub use mutants::Mutant;
 pub use native::{RoomView, SlowView};
+pub use snapshot::{Snapshot, Unfit};
 
 use crate::Time;
 use crate::batch::{MemberIndex, Outbox, Path, Roster};
@@ -71,6 +73,8 @@ enum Verdict {
 /// `config`, all taken in [`Relay::new`].
 pub struct Relay {
     limits: Limits,
+    /// What all its secrets follow from.
+    seed: [u8; 32],
     /// The address the relay is bound to: nobody else's.
     own: SocketAddr,
     rates: Rates,
@@ -113,10 +117,18 @@ impl Relay {
     /// A relay without members. `own` is the address it is bound to, `seed`
     /// 32 random bytes: who knows them can forge join codes.
     pub fn new(limits: &Limits, own: SocketAddr, seed: [u8; 32]) -> Self {
+        let mut relay = Self::empty(limits, own, seed);
+        relay.native.open_lobby(limits);
+        relay
+    }
+
+    /// A relay without a room.
+    fn empty(limits: &Limits, own: SocketAddr, seed: [u8; 32]) -> Self {
         let key = blake3::derive_key("outcry 1 table hash", &seed);
         let hash = SeededHash::new(std::array::from_fn(|at| key[at]));
         let lang = steering::plain_lang(limits.lang);
         Self {
+            seed,
             own,
             rates: Rates::of(limits),
             lang,
@@ -190,7 +202,7 @@ impl Relay {
         if let Some(console) = &mut self.console
             && matches!(text, Text::Bare(_) | Text::Line { .. } | Text::Exit)
         {
-            console.heard(now, path, member.is_some());
+            console.note(now, path, member.is_some());
             let text = Box::from(&bytes[..bytes.len().min(config::LINE_BYTES_MAX)]);
             self.events.push_back(Event::Heard { remote: path.remote, text });
         }

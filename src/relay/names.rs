@@ -1,6 +1,7 @@
 //! Owns which number a name gets that another bears. Never knows who bears it.
 
 use super::hash::SeededHash;
+use super::snapshot::{NameRow, Unfit, holds};
 use crate::wire::plain::Name;
 
 /// Numbers that are tried one by one before the remembered one: what has
@@ -23,6 +24,19 @@ pub(super) struct Names {
 impl Names {
     pub(super) fn new(hash: SeededHash) -> Self {
         Self { hash, hints: vec![(0, 0); HINTS].into_boxed_slice() }
+    }
+
+    pub(super) fn rows(&self) -> Vec<NameRow> {
+        let hints = (0..).zip(&self.hints).filter(|(_, hint)| **hint != (0, 0));
+        hints.map(|(at, &(key, number))| (at, key, number)).collect()
+    }
+
+    pub(super) fn refill(&mut self, rows: &[NameRow]) -> Result<(), Unfit> {
+        for &(at, key, number) in rows {
+            holds(usize::from(at) == key as usize % HINTS && number >= 2, "numbers of names")?;
+            self.hints[usize::from(at)] = (key, number);
+        }
+        Ok(())
     }
 
     /// `name`, or with a number behind it if it `is_taken`.

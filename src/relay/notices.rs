@@ -4,6 +4,7 @@
 
 use super::bucket::{Bucket, Rate};
 use super::mirror::MirrorGuard;
+use super::snapshot::{AddrRow, NoticesRows, PendingRow, Unfit, holds};
 use crate::Time;
 use crate::batch::{MemberIndex, Outbox, Path};
 use crate::config;
@@ -23,6 +24,22 @@ struct Pending {
     /// Whom the first is about, if it was here.
     about: Option<SocketAddr>,
     count: u32,
+}
+
+impl Pending {
+    fn row(&self) -> PendingRow<'_> {
+        let names = self.names.each_ref().map(|name| name.as_ref().map(Name::as_str));
+        PendingRow { names, about: self.about.map(AddrRow::from), count: self.count }
+    }
+
+    fn of(row: &PendingRow<'_>) -> Result<Self, Unfit> {
+        let names = row.names.map(|name| name.and_then(|name| Name::parse(name).ok()));
+        let known = names.iter().flatten().count();
+        // The first two have their names; more are a number.
+        let counts = known == row.names.iter().flatten().count() && known == row.count.min(2) as usize;
+        holds(counts && row.count < u32::MAX / 2 && (known == 0 || names[0].is_some()), "who came and went")?;
+        Ok(Self { names, about: row.about.map(SocketAddr::from), count: row.count })
+    }
 }
 
 /// Tells the room of joins and leaves.
@@ -65,6 +82,25 @@ impl Notices {
     pub(super) fn reconfigure(&mut self, lang: Lang, notices_per_s: u32, notice_copies_per_s: u32) {
         let Self { lang: _, alone, copies, .. } = Self::new(lang, notices_per_s, notice_copies_per_s);
         (self.lang, self.alone, self.copies) = (lang, alone, copies);
+    }
+
+    pub(super) fn rows(&self) -> NoticesRows<'_> {
+        NoticesRows {
+            alone: self.alone_bucket.full_at_ns(),
+            copies: self.copies_bucket.full_at_ns(),
+            pending: [self.joined.row(), self.left.row()],
+            due_ns: self.due.map(Time::nanos),
+        }
+    }
+
+    pub(super) fn refill(&mut self, rows: &NoticesRows<'_>) -> Result<(), Unfit> {
+        self.alone_bucket = Bucket::full_from(rows.alone);
+        self.copies_bucket = Bucket::full_from(rows.copies);
+        let [joined, left] = &rows.pending;
+        (self.joined, self.left) = (Pending::of(joined)?, Pending::of(left)?);
+        self.due = rows.due_ns.map(|due_ns| Time::new(due_ns, 0));
+        let waits = self.joined.count + self.left.count > 0;
+        holds(waits == self.due.is_some(), "notices that wait")
     }
 
     /// When what waits must be told.

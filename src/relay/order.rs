@@ -40,6 +40,16 @@ impl Links {
         Self { links: Vec::with_capacity(capacity), capacity }
     }
 
+    /// Places that can be in a list.
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// What is in `list`, first to last.
+    pub(super) fn places(&self, list: &List) -> Vec<u32> {
+        std::iter::successors(list.first(), |&at| self.next(at)).collect()
+    }
+
     /// Whether `at` is in a list.
     pub(super) fn is_linked(&self, at: u32) -> bool {
         self.links.get(at as usize).is_some_and(|&[before, _]| before != APART)

@@ -7,6 +7,7 @@
 use super::bucket::Bucket;
 use super::hash::SeededHash;
 use super::order::{Links, List};
+use super::snapshot::{PeerRow, PeersRows, Unfit, fits, holds, name_of, names_each};
 use crate::Time;
 use crate::batch::{MemberIndex, Path, Roster};
 use crate::wire::id::MemberId;
@@ -40,6 +41,44 @@ pub(super) struct Peer {
 }
 
 const _: () = assert!(size_of::<Peer>() <= 72, "the memory that the doc of Peers names");
+
+impl Peer {
+    fn row(&self, path: Path) -> PeerRow<'_> {
+        PeerRow {
+            path: path.into(),
+            name: &self.name,
+            member: self.member.0,
+            named_at: self.named_at,
+            entered_at: self.entered_at,
+            messages: self.messages.full_at_ns(),
+            bytes: self.bytes.full_at_ns(),
+            told: self.told.full_at_ns(),
+            unreachable_since_ns: self.unreachable_since_ns,
+            heard_ns: self.heard_ns,
+            unreachables: self.unreachables,
+            echoes: self.echoes,
+            muted: self.muted,
+        }
+    }
+
+    fn of(row: &PeerRow<'_>) -> Result<Self, Unfit> {
+        Ok(Self {
+            name: name_of(row.name)?,
+            member: MemberId(row.member),
+            named_at: row.named_at,
+            entered_at: row.entered_at,
+            messages: Bucket::full_from(row.messages),
+            bytes: Bucket::full_from(row.bytes),
+            told: Bucket::full_from(row.told),
+            unreachable_since_ns: row.unreachable_since_ns,
+            heard_ns: row.heard_ns,
+            unreachables: row.unreachables,
+            echoes: row.echoes,
+            muted: row.muted,
+            warned: false,
+        })
+    }
+}
 
 /// All plain members.
 ///
@@ -119,8 +158,7 @@ impl Peers {
 
     /// Adds a member that is neither here nor has a name that is taken.
     pub(super) fn insert(&mut self, path: Path, name: Name, member: MemberId, now: Time) -> MemberIndex {
-        let index = self.roster.push(path);
-        self.peers.push(Peer {
+        let peer = Peer {
             name: Arc::from(name.as_str()),
             member,
             named_at: 0,
@@ -134,7 +172,16 @@ impl Peers {
             echoes: 0,
             muted: false,
             warned: false,
-        });
+        };
+        let index = self.add(path, peer);
+        self.links.push_back(&mut self.silence[0], index.0);
+        index
+    }
+
+    /// Adds a member to the tables and to no list.
+    fn add(&mut self, path: Path, peer: Peer) -> MemberIndex {
+        let index = self.roster.push(path);
+        self.peers.push(peer);
         let (hash, paths, peers) = (self.hash, self.roster.paths(), &self.peers);
         let address = |at: &u32| hash.of(&paths[*at as usize].remote);
         self.by_address.insert_unique(address(&index.0), index.0, address);
@@ -142,7 +189,6 @@ impl Peers {
         self.by_name.insert_unique(name(&index.0), index.0, name);
         let member = |at: &u32| hash.of(&peers[*at as usize].member);
         self.by_member.insert_unique(member(&index.0), index.0, member);
-        self.links.push_back(&mut self.silence[0], index.0);
         index
     }
 
@@ -180,6 +226,31 @@ impl Peers {
     pub(super) fn longest_silent(&self, warned: bool) -> Option<(MemberIndex, u64)> {
         let first = self.silence[usize::from(warned)].first()?;
         Some((MemberIndex(first), self.peers[first as usize].heard_ns))
+    }
+
+    pub(super) fn rows(&self) -> PeersRows<'_> {
+        let peers = self.all().map(|(peer, path)| peer.row(*path)).collect();
+        PeersRows { peers, silent: self.silence.each_ref().map(|list| self.links.places(list)) }
+    }
+
+    /// Takes the members of a snapshot; nobody is here.
+    pub(super) fn refill(&mut self, rows: &PeersRows<'_>) -> Result<(), Unfit> {
+        fits("plain members (--max-peers)", rows.peers.len(), self.links.capacity())?;
+        for row in &rows.peers {
+            let (path, peer) = (Path::from(row.path), Peer::of(row)?);
+            let is_new = self.find(path.remote).is_none() && self.find_name(&peer.name).is_none();
+            holds(is_new, "two plain members are one")?;
+            self.add(path, peer);
+        }
+        let named = rows.silent.iter().flatten().copied();
+        names_each(named, self.len(), |_| true, "for how long plain members were silent")?;
+        for (warned, list) in [false, true].into_iter().zip(&rows.silent) {
+            for &at in list {
+                self.peers[at as usize].warned = warned;
+                self.links.push_back(&mut self.silence[usize::from(warned)], at);
+            }
+        }
+        Ok(())
     }
 
     fn forget_keys(&mut self, at: u32) {

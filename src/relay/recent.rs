@@ -2,6 +2,7 @@
 //! full, what would expire first makes room.
 
 use super::hash::SeededHash;
+use super::snapshot::{RecentRows, Unfit, holds};
 use crate::Time;
 use std::hash::Hash;
 use std::time::Duration;
@@ -65,10 +66,36 @@ impl<K: Copy + Eq + Hash, V: Copy> RecentTable<K, V> {
         live.map(|entry| (&entry.key, &entry.value))
     }
 
+    /// The entries, each with its place. Those that have expired decide where the next ones come.
+    pub(super) fn rows<A, B>(&self, key: impl Fn(&K) -> A, value: impl Fn(&V) -> B) -> RecentRows<A, B> {
+        let entries = (0..).zip(&self.entries).filter_map(|(at, entry)| Some((at, entry.as_ref()?)));
+        entries.map(|(at, entry)| (at, key(&entry.key), value(&entry.value), entry.expires_ns)).collect()
+    }
+
+    /// Takes the entries of a snapshot; the table is empty.
+    pub(super) fn refill<A, B>(
+        &mut self,
+        rows: &RecentRows<A, B>,
+        entry: impl Fn(&A, &B) -> (K, V),
+    ) -> Result<(), Unfit> {
+        for (at, key, value, expires_ns) in rows {
+            let ((key, value), at) = (entry(key, value), *at as usize);
+            let start = self.set_start(&key);
+            let is_new = !self.set(&key).iter().flatten().any(|other| other.key == key);
+            holds(is_new && (start..start + WAYS).contains(&at) && self.entries[at].is_none(), "what was seen lately")?;
+            self.entries[at] = Some(Entry { key, value, expires_ns: *expires_ns });
+        }
+        Ok(())
+    }
+
     fn set(&mut self, key: &K) -> &mut [Option<Entry<K, V>>] {
-        let sets = self.entries.len() / WAYS;
-        let start = (self.hash.of(key) as usize & (sets - 1)) * WAYS;
+        let start = self.set_start(key);
         &mut self.entries[start..start + WAYS]
+    }
+
+    fn set_start(&self, key: &K) -> usize {
+        let sets = self.entries.len() / WAYS;
+        (self.hash.of(key) as usize & (sets - 1)) * WAYS
     }
 }
 

@@ -45,8 +45,8 @@ impl Gate {
 
 /// Members that are still to be looked at for a new ban: those of lower numbers.
 pub(super) struct Sweep {
-    peers: usize,
-    sessions: u32,
+    pub(super) peers: usize,
+    pub(super) sessions: u32,
 }
 
 impl Relay {

@@ -27,6 +27,13 @@ impl Timers {
         self.heap.len()
     }
 
+    /// Every key with its deadline in ns, earliest first.
+    pub(super) fn rows(&self) -> Vec<(u32, u64)> {
+        let mut heap = self.heap.clone();
+        heap.sort_unstable();
+        heap.into_iter().map(|(nanos, key)| (key, nanos)).collect()
+    }
+
     /// The earliest deadline.
     pub(super) fn next(&self) -> Option<Time> {
         self.heap.first().map(|&(nanos, _)| Time::new(nanos, 0))

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 pub mod native;
+mod twin;
 
 use outcry::Time;
 use outcry::batch::{Item, Outbox, Path, SendTally};
@@ -10,6 +11,7 @@ use outcry::config::{self, Limits};
 use outcry::relay::{Command, Event, Outcome, Relay};
 use std::net::SocketAddr;
 use std::time::Duration;
+use twin::Twin;
 
 /// Where the relay under test pretends to be bound.
 pub const OWN: &str = "127.0.0.1:9999";
@@ -34,6 +36,8 @@ pub struct Bench {
     pub tally: SendTally,
     pub now: Time,
     pub events: Vec<Event>,
+    /// A relay that took over from this one, and must do the same from then on.
+    twin: Option<Box<Twin>>,
 }
 
 impl Bench {
@@ -44,6 +48,7 @@ impl Bench {
             tally: SendTally::default(),
             now: Time::new(1_000_000_000, 1_700_000_000),
             events: Vec::new(),
+            twin: None,
         }
     }
 
@@ -68,18 +73,40 @@ impl Bench {
     /// Several datagrams in one turn.
     pub fn hear_all(&mut self, datagrams: &[(SocketAddr, &[u8])]) -> Vec<Sent> {
         for (from, bytes) in datagrams {
-            self.relay.handle_datagram(self.now, Path::to(*from), bytes, &mut self.out);
+            self.take(*from, bytes);
         }
         self.flush()
     }
 
+    /// One datagram of a turn that goes on.
+    pub fn take(&mut self, from: SocketAddr, bytes: &[u8]) {
+        let (now, path) = (self.now, Path::to(from));
+        self.relay.handle_datagram(now, path, bytes, &mut self.out);
+        self.also(|twin| twin.relay.handle_datagram(now, path, bytes, &mut twin.out));
+    }
+
+    /// A datagram that was longer than a receive slot.
+    pub fn take_truncated(&mut self, from: SocketAddr) {
+        let (now, path) = (self.now, Path::to(from));
+        self.relay.handle_truncated(now, path, &mut self.out);
+        self.also(|twin| twin.relay.handle_truncated(now, path, &mut twin.out));
+    }
+
     pub fn unreachable(&mut self, peer: SocketAddr) -> Vec<Sent> {
-        self.relay.handle_unreachable(self.now, peer, &mut self.out);
+        self.take_unreachable(peer);
         self.flush()
     }
 
+    pub fn take_unreachable(&mut self, peer: SocketAddr) {
+        let now = self.now;
+        self.relay.handle_unreachable(now, peer, &mut self.out);
+        self.also(|twin| twin.relay.handle_unreachable(now, peer, &mut twin.out));
+    }
+
     pub fn command(&mut self, command: Command) -> (Outcome, Vec<Sent>) {
-        let outcome = self.relay.handle_command(self.now, command, &mut self.out);
+        let (now, same) = (self.now, command.clone());
+        let outcome = self.relay.handle_command(now, command, &mut self.out);
+        self.also(|twin| assert_eq!(twin.relay.handle_command(now, same, &mut twin.out), outcome));
         (outcome, self.flush())
     }
 
@@ -90,6 +117,8 @@ impl Bench {
         while let Some(due) = self.relay.next_deadline().filter(|due| *due <= end) {
             self.now = self.now.max(due);
             self.relay.handle_deadline(self.now, &mut self.out);
+            let now = self.now;
+            self.also(|twin| twin.relay.handle_deadline(now, &mut twin.out));
             sent.extend(self.flush());
         }
         self.now = end;
@@ -98,24 +127,31 @@ impl Bench {
 
     /// Ends the turn.
     pub fn flush(&mut self) -> Vec<Sent> {
-        let mut sent = Vec::new();
-        let mut items: Vec<Item> = Vec::with_capacity(100);
-        self.relay.end_turn(self.now, &mut self.out);
-        self.out.begin(&self.relay, &mut self.tally);
-        let mut more = true;
-        while more {
-            more = self.out.fill(&self.relay, &mut items);
-            for item in items.drain(..).flat_map(Item::split) {
-                self.tally.sent += 1;
-                sent.push(Sent { to: item.to.remote, bytes: self.out.arena()[item.range()].to_vec() });
-            }
-        }
-        self.out.clear();
-        self.events.extend(std::iter::from_fn(|| self.relay.poll_event()));
+        let sent = flush(&mut self.relay, &mut self.out, &mut self.tally, self.now);
+        let events: Vec<_> = std::iter::from_fn(|| self.relay.poll_event()).collect();
+        self.compare(&sent, &events);
+        self.events.extend(events);
         assert!(self.tally.balances(), "{:?}", self.tally);
         assert!(self.relay.counters().balances(), "{:?}", self.relay.counters());
         sent
     }
+}
+
+fn flush(relay: &mut Relay, out: &mut Outbox, tally: &mut SendTally, now: Time) -> Vec<Sent> {
+    let mut sent = Vec::new();
+    let mut items: Vec<Item> = Vec::with_capacity(100);
+    relay.end_turn(now, out);
+    out.begin(relay, tally);
+    let mut more = true;
+    while more {
+        more = out.fill(relay, &mut items);
+        for item in items.drain(..).flat_map(Item::split) {
+            tally.sent += 1;
+            sent.push(Sent { to: item.to.remote, bytes: out.arena()[item.range()].to_vec() });
+        }
+    }
+    out.clear();
+    sent
 }
 
 pub fn addr(text: &str) -> SocketAddr {

@@ -8,6 +8,7 @@ use crate::config;
 use crate::relay::bucket::Bucket;
 use crate::relay::hash::SeededHash;
 use crate::relay::order::{Links, List};
+use crate::relay::snapshot::{InstanceRow, SlabRows, Unfit, fits, holds, name_of, names_each};
 use crate::wire::id::{Instance, MemberId, Sseq};
 use hashbrown::HashTable;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 /// An instance's place, the same for as long as it is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::relay) struct InstanceIndex(u32);
+pub(in crate::relay) struct InstanceIndex(pub(super) u32);
 
 /// What tells one room from another in an epoch, living or ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,33 @@ impl Remembered {
             self.next_sseqs.remove(0);
         }
         self.next_sseqs.push((room, next));
+    }
+}
+
+impl Remembered {
+    fn row(&self) -> InstanceRow<'_> {
+        InstanceRow {
+            id: self.id.0,
+            member: self.member.0,
+            name: &self.name,
+            muted: self.muted,
+            session: self.session.map(|session| session.0),
+            ended_ns: self.ended_ns,
+            next_sseqs: self.next_sseqs.iter().map(|&(room, next)| (room.0, next.0)).collect(),
+        }
+    }
+
+    fn of(row: &InstanceRow<'_>) -> Result<Self, Unfit> {
+        fits("rooms of a native client", row.next_sseqs.len(), config::ROOMS_PER_SESSION_MAX)?;
+        Ok(Self {
+            id: Instance(row.id),
+            member: MemberId(row.member),
+            name: name_of(row.name)?,
+            muted: row.muted,
+            session: row.session.map(SessionIndex),
+            ended_ns: row.ended_ns,
+            next_sseqs: row.next_sseqs.iter().map(|&(room, next)| (RoomKey(room), Sseq(next))).collect(),
+        })
     }
 }
 
@@ -129,12 +157,42 @@ impl Instances {
             ended_ns: 0,
             next_sseqs: Vec::new(),
         };
-        self.slots[at as usize] = Some(fresh);
+        self.settle(at, fresh);
+        InstanceIndex(at)
+    }
+
+    /// Adds an instance to the tables and to no list.
+    fn settle(&mut self, at: u32, known: Remembered) {
+        let (id, member) = (known.id, known.member);
+        self.slots[at as usize] = Some(known);
         let (slots, hash) = (&self.slots, self.hash);
         let known = |at: u32| slots[at as usize].as_ref().expect("invariant: tables hold what is remembered");
         self.by_id.insert_unique(hash.of(&id), at, |&at| hash.of(&known(at).id));
         self.by_member.insert_unique(hash.of(&member), at, |&at| hash.of(&known(at).member));
-        InstanceIndex(at)
+    }
+
+    /// Every place in the snapshot's form, and the places of those that ended, first out first.
+    pub(super) fn rows(&self) -> (SlabRows<InstanceRow<'_>>, Vec<u32>) {
+        let slots = self.slots.iter().map(|slot| slot.as_ref().map(Remembered::row)).collect();
+        (SlabRows { slots, free: self.free.clone() }, self.links.places(&self.ended))
+    }
+
+    /// Takes the instances of a snapshot, each at its place; none is known.
+    pub(super) fn refill(&mut self, rows: &SlabRows<InstanceRow<'_>>, ended: &[u32]) -> Result<(), Unfit> {
+        fits("native clients (--max-sessions)", rows.len(), self.links.capacity())?;
+        let has_ended = |at: usize| rows.at(at as u32).is_some_and(|row| row.session.is_none());
+        names_each(rows.free.iter().copied(), rows.len(), |at| !rows.has(at), "free places of instances")?;
+        names_each(ended.iter().copied(), rows.len(), has_ended, "instances that ended")?;
+        self.slots.resize_with(rows.len(), || None);
+        self.free.extend(&rows.free);
+        for (at, row) in rows.all() {
+            holds((row.ended_ns != 0) == row.session.is_none(), "when an instance ended")?;
+            holds(self.find(Instance(row.id)).is_none(), "two instances are one")?;
+            self.settle(at, Remembered::of(row)?);
+        }
+        ended.iter().for_each(|&at| self.links.push_back(&mut self.ended, at));
+        self.ended_count = ended.len();
+        Ok(())
     }
 
     /// It has a session: it is not forgotten.

@@ -25,7 +25,7 @@ type Asked<'a> = (&'a str, KeyId, bool, bool);
 
 impl Native {
     /// The lobby is always there.
-    pub(super) fn open_lobby(&mut self, limits: &Limits) {
+    pub(in crate::relay) fn open_lobby(&mut self, limits: &Limits) {
         let ring =
             Ring::new(self.pools.of_mut(LOBBY), 0, ring_limits(limits)).expect("invariant: the pool holds a ring");
         let lobby = self.new_room((LOBBY_NAME, KeyId(0), false, false), ring, None);
@@ -60,7 +60,7 @@ impl Native {
     }
 }
 
-fn ring_limits(limits: &Limits) -> RingLimits {
+pub(super) fn ring_limits(limits: &Limits) -> RingLimits {
     RingLimits { pages_max: limits.ring_bytes_max as usize / PAGE_BYTES, messages_max: limits.ring_messages_max }
 }
 

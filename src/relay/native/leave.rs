@@ -5,6 +5,7 @@ use crate::Time;
 use crate::batch::{Outbox, Path};
 use crate::config;
 use crate::metrics::LeaveReason;
+use crate::relay::snapshot::ClosingRow;
 use crate::relay::{EXPIRIES_PER_CALL, Event, Relay};
 use crate::wire::downlink::{Builder, Frame};
 use crate::wire::header::Code;
@@ -46,6 +47,30 @@ pub(super) struct Closing {
     code: Code,
     /// How often it was sent.
     sent: usize,
+}
+
+impl Closing {
+    pub(super) fn row(&self) -> ClosingRow {
+        ClosingRow {
+            due_ns: self.due.nanos(),
+            began_ns: self.began.nanos(),
+            path: self.path.into(),
+            ccid: self.ccid.0,
+            code: self.code.to_wire(),
+            sent: self.sent.try_into().unwrap_or(u8::MAX),
+        }
+    }
+
+    pub(super) fn of(row: &ClosingRow) -> Self {
+        Self {
+            due: Time::new(row.due_ns, 0),
+            began: Time::new(row.began_ns, 0),
+            path: row.path.into(),
+            ccid: Ccid(row.ccid),
+            code: Code::from_wire(row.code),
+            sent: row.sent.into(),
+        }
+    }
 }
 
 impl Relay {

@@ -7,6 +7,7 @@ use crate::Time;
 use crate::batch::{MemberIndex, Path, RoomIndex};
 use crate::config;
 use crate::relay::bucket::Bucket;
+use crate::relay::snapshot::{FeedRow, MembershipRow, ReportRow, SlabRows, Unfit, names_each};
 use crate::wire::id::{Seq, Sseq};
 
 /// A session's membership of a room.
@@ -33,6 +34,78 @@ pub(super) struct Membership {
     pub(super) entered_at: Seq,
     pub(super) report: Report,
     pub(super) feed: Feed,
+}
+
+impl Membership {
+    fn row(&self) -> MembershipRow {
+        let (report, feed) = (&self.report, &self.feed);
+        MembershipRow {
+            session: self.session.0,
+            room: self.room.0,
+            is_live: self.is_live,
+            next_sseq: self.next_sseq.0,
+            acked_seq: self.acked_seq.0,
+            named_at: self.named_at.0,
+            entered_at: self.entered_at.0,
+            report: ReportRow {
+                at_ns: report.at_ns,
+                contiguous: report.contiguous,
+                highest: report.highest,
+                lost: report.lost,
+                any: report.any,
+                is_lossy: report.is_lossy,
+                cast_bytes: report.cast_bytes,
+            },
+            feed: FeedRow {
+                next: feed.next,
+                bytes_per_s: feed.bytes_per_s,
+                bucket: feed.bucket.full_at_ns(),
+                measured_ms: feed.measured_ms,
+                measured_kib: feed.measured_kib,
+                unsettled: feed.unsettled,
+                fresh: feed.fresh,
+                fresh_ms: feed.fresh_ms,
+            },
+        }
+    }
+
+    /// On no list yet.
+    fn of(row: &MembershipRow) -> Self {
+        let (report, feed) = (&row.report, &row.feed);
+        Self {
+            session: SessionIndex(row.session),
+            room: RoomIndex(row.room),
+            next: NONE,
+            place: 0,
+            roster_place: 0,
+            is_live: row.is_live,
+            owes_ack: false,
+            early: Sseq(0),
+            next_sseq: Sseq(row.next_sseq),
+            acked_seq: Seq(row.acked_seq),
+            named_at: Seq(row.named_at),
+            entered_at: Seq(row.entered_at),
+            report: Report {
+                at_ns: report.at_ns,
+                contiguous: report.contiguous,
+                highest: report.highest,
+                lost: report.lost,
+                any: report.any,
+                is_lossy: report.is_lossy,
+                cast_bytes: report.cast_bytes,
+            },
+            feed: Feed {
+                next: feed.next,
+                bytes_per_s: feed.bytes_per_s,
+                bucket: Bucket::full_from(feed.bucket),
+                measured_ms: feed.measured_ms,
+                measured_kib: feed.measured_kib,
+                unsettled: feed.unsettled,
+                fresh: feed.fresh,
+                fresh_ms: feed.fresh_ms,
+            },
+        }
+    }
 }
 
 /// How long ago the REPORT came that a new one is compared with.
@@ -124,6 +197,20 @@ impl Memberships {
         Self { slots: Vec::with_capacity(capacity), free: Vec::with_capacity(capacity) }
     }
 
+    /// Every place in the snapshot's form.
+    pub(super) fn rows(&self) -> SlabRows<MembershipRow> {
+        let slots = self.slots.iter().map(|slot| slot.as_ref().map(Membership::row)).collect();
+        SlabRows { slots, free: self.free.clone() }
+    }
+
+    /// Takes the memberships of a snapshot, each at its place and on no list yet; there are none.
+    pub(super) fn refill(&mut self, rows: &SlabRows<MembershipRow>) -> Result<(), Unfit> {
+        names_each(rows.free.iter().copied(), rows.len(), |at| !rows.has(at), "free places of memberships")?;
+        self.slots.extend(rows.slots.iter().map(|row| row.as_ref().map(Membership::of)));
+        self.free.extend(&rows.free);
+        Ok(())
+    }
+
     pub(super) fn at(&self, index: u32) -> &Membership {
         self.slots[index as usize].as_ref().expect("invariant: an index is of a living membership")
     }
@@ -188,7 +275,7 @@ impl Memberships {
         self.enter_roster(at, members, path);
     }
 
-    fn enter_roster(&mut self, at: u32, members: &mut RoomMembers, path: Path) {
+    pub(super) fn enter_roster(&mut self, at: u32, members: &mut RoomMembers, path: Path) {
         let membership = self.at_mut(at);
         let (side, roster) = members.side(membership.is_live);
         side.push(at);

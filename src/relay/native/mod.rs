@@ -18,6 +18,7 @@ mod repair;
 mod reply;
 mod room;
 mod session;
+mod snapshot;
 mod views;
 
 pub(super) use leave::Ending;
@@ -111,6 +112,7 @@ const MEMBER_BYTES: usize = size_of::<Option<session::Session>>()
 const _: () = assert!(MEMBER_BYTES <= 512, "the memory that the doc of Limits::sessions_max names");
 
 impl Native {
+    /// No room is open yet.
     pub(super) fn new(limits: &Limits, seed: &[u8; 32], hash: SeededHash) -> Self {
         let mut secrets = Secrets::new(seed);
         let (sessions, rooms) = (limits.sessions_max as usize, limits.rooms_max as usize);
@@ -153,7 +155,6 @@ impl Native {
             secrets,
         };
         native.set_access_key(limits.access_key.as_ref());
-        native.open_lobby(limits);
         native
     }
 

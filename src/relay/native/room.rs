@@ -10,6 +10,7 @@ use crate::relay::bucket::Bucket;
 use crate::relay::hash::SeededHash;
 use crate::relay::history::{Pool, RING_PAGES_MIN, Ring};
 use crate::relay::order::{Links, List};
+use crate::relay::snapshot::{RoomRow, SlabRows, Unfit, fits, holds, names_each};
 use crate::wire::id::{KeyId, RoomHandle, RoomTag, Seq};
 use hashbrown::HashTable;
 use std::collections::VecDeque;
@@ -159,6 +160,58 @@ impl Room {
     }
 }
 
+impl Room {
+    fn row<'r>(&'r self, pool: &'r Pool) -> RoomRow<'r> {
+        RoomRow {
+            name: &self.name,
+            key_id: self.key_id.0,
+            sealed: self.sealed,
+            unlisted: self.unlisted,
+            tag: self.tag.0,
+            ring: self.ring.row(pool),
+            all: self.members.all.clone(),
+            live: self.members.live.clone(),
+            fed: self.members.fed.clone(),
+            // Its owner has the links.
+            reports: Vec::new(),
+            cast_bytes: self.cast_bytes,
+            last_cast_ns: self.last_cast_ns,
+            busy_since_ns: self.busy_since_ns,
+            last_entry_ns: self.last_entry_ns,
+            heads_sent: self.heads_sent,
+            empty_since_ns: self.empty_since.map(Time::nanos),
+            presence: self.presence.full_at_ns(),
+            creator: self.creator.map(Prefix::row),
+        }
+    }
+
+    /// With the key by which it is found. Nobody is in it yet.
+    pub(super) fn of(row: &RoomRow<'_>, key: RoomKey, ring: Ring) -> Self {
+        Self {
+            name: row.name.into(),
+            key_id: KeyId(row.key_id),
+            key,
+            sealed: row.sealed,
+            unlisted: row.unlisted,
+            tag: RoomTag(row.tag),
+            members: RoomMembers::default(),
+            reports: List::EMPTY,
+            cast_to: Seq(ring.head()),
+            ring,
+            uncast_cost: 0,
+            is_due: false,
+            cast_bytes: row.cast_bytes,
+            last_cast_ns: row.last_cast_ns,
+            busy_since_ns: row.busy_since_ns,
+            last_entry_ns: row.last_entry_ns,
+            heads_sent: row.heads_sent,
+            empty_since: row.empty_since_ns.map(|since_ns| Time::new(since_ns, 0)),
+            presence: Bucket::full_from(row.presence),
+            creator: row.creator.map(Prefix::from_row),
+        }
+    }
+}
+
 /// The memory of all rings. The lobby has its own, so that it keeps what it
 /// may, however many rooms there are.
 pub(super) struct Pools {
@@ -269,6 +322,32 @@ impl Rooms {
         self.slots.len()
     }
 
+    /// Every place in the snapshot's form.
+    pub(super) fn rows<'r>(&'r self, pools: &'r Pools) -> SlabRows<RoomRow<'r>> {
+        let at = |(at, slot): (u16, &'r Option<Room>)| slot.as_ref().map(|room| room.row(pools.of(RoomIndex(at))));
+        let free = self.free.iter().map(|&at| u32::from(at)).collect();
+        SlabRows { slots: (0..).zip(&self.slots).map(at).collect(), free }
+    }
+
+    /// Takes the rooms of a snapshot, each at its place; there are none.
+    pub(super) fn refill(
+        &mut self,
+        rows: &SlabRows<RoomRow<'_>>,
+        mut room: impl FnMut(RoomIndex, &RoomRow<'_>, RoomKey) -> Result<Room, Unfit>,
+    ) -> Result<(), Unfit> {
+        fits("rooms (--max-rooms)", rows.len(), self.rooms_max)?;
+        names_each(rows.free.iter().copied(), rows.len(), |at| !rows.has(at), "free places of rooms")?;
+        self.slots.resize_with(rows.len(), || None);
+        self.free.extend(rows.free.iter().map(|&at| at as u16));
+        for (at, row) in rows.all() {
+            let index = RoomIndex(at as u16);
+            let room = room(index, row, self.key(row.name, KeyId(row.key_id)))?;
+            holds(self.find(&room.name, room.key_id).is_none(), "two rooms are one")?;
+            self.settle(index, room);
+        }
+        Ok(())
+    }
+
     /// Adds a room that is not there.
     pub(super) fn insert(&mut self, room: Room) -> RoomIndex {
         // A handle is used again only when no fresh one is left.
@@ -278,13 +357,17 @@ impl Rooms {
         } else {
             self.free.pop_front().expect("invariant: a full table was asked first")
         };
-        let key = room.key;
+        self.settle(RoomIndex(at), room);
+        RoomIndex(at)
+    }
+
+    fn settle(&mut self, index: RoomIndex, room: Room) {
+        let (at, key) = (index.0, room.key);
         self.slots[usize::from(at)] = Some(room);
         self.count += 1;
         let slots = &self.slots;
         let rehash = |&at: &u16| slots[usize::from(at)].as_ref().map_or(0, |room| room.key.0);
         self.by_key.insert_unique(key.0, at, rehash);
-        RoomIndex(at)
     }
 
     /// Ends a room: its pages go back to the pool, its number rests. Returns who created it.

@@ -9,6 +9,7 @@ use crate::relay::Target;
 use crate::relay::bucket::Bucket;
 use crate::relay::hash::SeededHash;
 use crate::relay::order::{Links, List};
+use crate::relay::snapshot::{SessionRow, SlabRows, Unfit, fits, holds, names_each};
 use crate::wire::id::{Ccid, MemberId, Nonce, PacketNumber, Scid};
 use hashbrown::HashTable;
 use std::net::SocketAddr;
@@ -139,19 +140,62 @@ impl Sessions {
         self.slots.get(place as usize)?.as_ref().map(|_| SessionIndex(place))
     }
 
+    /// All of them.
+    pub(in crate::relay) fn all(&self) -> impl Iterator<Item = &Session> {
+        self.slots.iter().flatten()
+    }
+
+    /// Every place in the snapshot's form, and the places of those silent longest first.
+    pub(super) fn rows<'s>(
+        &'s self,
+        row: impl Fn(&'s Session) -> SessionRow<'s>,
+    ) -> (SlabRows<SessionRow<'s>>, Vec<u32>) {
+        let slots = self.slots.iter().map(|slot| slot.as_ref().map(&row)).collect();
+        (SlabRows { slots, free: self.free.clone() }, self.links.places(&self.silence))
+    }
+
+    /// Takes the sessions of a snapshot, each at its place; nobody is here.
+    pub(super) fn refill(
+        &mut self,
+        rows: &SlabRows<SessionRow<'_>>,
+        silent: &[u32],
+        session: impl Fn(&SessionRow<'_>) -> Result<Session, Unfit>,
+    ) -> Result<(), Unfit> {
+        fits("native members (--max-sessions)", rows.len(), self.links.capacity())?;
+        names_each(rows.free.iter().copied(), rows.len(), |at| !rows.has(at), "free places of sessions")?;
+        names_each(silent.iter().copied(), rows.len(), |at| rows.has(at), "for how long sessions were silent")?;
+        self.slots.resize_with(rows.len(), || None);
+        self.free.extend(&rows.free);
+        for (at, row) in rows.all() {
+            let session = session(row)?;
+            let is_new = self.find_scid(session.scid).is_none()
+                && self.find_address(session.path.remote).is_none()
+                && self.find_name(&session.name).is_none();
+            holds(is_new, "two sessions are one")?;
+            self.settle(at, session);
+        }
+        silent.iter().for_each(|&at| self.links.push_back(&mut self.silence, at));
+        Ok(())
+    }
+
     /// Adds a session whose keys are all new.
     pub(super) fn insert(&mut self, session: Session) -> SessionIndex {
         let at = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("invariant: sessions_max fits in u32")
         });
+        self.settle(at, session);
+        self.links.push_back(&mut self.silence, at);
+        SessionIndex(at)
+    }
+
+    /// Adds a session to the tables and to no list.
+    fn settle(&mut self, at: u32, session: Session) {
         self.slots[at as usize] = Some(session);
         self.count += 1;
         for key in Key::ALL {
             self.remember(key, at);
         }
-        self.links.push_back(&mut self.silence, at);
-        SessionIndex(at)
     }
 
     pub(super) fn remove(&mut self, index: SessionIndex) -> Session {
