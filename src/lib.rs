@@ -43,8 +43,8 @@
 //! | `relay` | `time` `wire` `batch` `config` `metrics` | `blake3` `constant_time_eq` `hashbrown` `postcard` `serde` `siphasher` | reads a clock, opens a socket, draws a random number, starts a thread, logs a packet |
 //! | `client` | `time` `wire` | `argon2` `blake3` `chacha20poly1305` `thiserror` `unicode_normalization` | reads a clock, opens a socket, draws a random number, starts a thread, logs a packet |
 //! | `net` | `time` `batch` | `libc` `mio` `socket2` `thiserror` | knows what a datagram means |
-//! | `server` | `time` `batch` `config` `directory` `metrics` `net` `relay` | `getrandom` `mio` `thiserror` `tracing` | decides about members, looks into a datagram |
-//! | `control` | `config` `directory` `metrics` `relay` `server` | `blake3` `mio` `serde` `serde_json` `thiserror` `tracing` | touches the network, a flag or a setting |
+//! | `server` | `time` `batch` `config` `directory` `metrics` `net` `relay` | `blake3` `getrandom` `mio` `postcard` `serde` `thiserror` `tracing` | decides about members, looks into a datagram |
+//! | `control` | `config` `directory` `metrics` `relay` `server` | `blake3` `mio` `rustix` `serde` `serde_json` `thiserror` `tracing` | touches the network, a flag or a setting |
 //! | `admin` | `batch` `config` `directory` `metrics` `relay` `server` | `axum` `constant_time_eq` `getrandom` `hyper` `hyper_util` `prometheus_client` `serde` `serde_json` `thiserror` `tokio` `tracing` | changes anything, keeps the loop waiting |
 //! | `blocking` | `time` `client` | `getrandom` `thiserror` | knows what a datagram means, starts a thread |
 //! | `doctor` | `config` `net` | | changes anything on the machine |

@@ -447,6 +447,12 @@ impl Buckets {
     }
 }
 
+/// What a distribution has counted: each value and how often, each bucket, and all values added up.
+pub(crate) type Counted = (Vec<(u64, u64)>, Vec<u64>, u64);
+
+/// More than any value was ever counted.
+const COUNTED_MAX: u64 = 1 << 56;
+
 /// A histogram with a fixed range: it never grows, and what lies beyond its
 /// range counts as its end. Memory: about 30 KB at 2 digits over 10 decades.
 pub struct Distribution {
@@ -469,6 +475,26 @@ impl Distribution {
         self.buckets.record(value, times);
         // After centuries it begins again, as counters do at a restart.
         self.sum = self.sum.wrapping_add(value.wrapping_mul(times));
+    }
+
+    /// All that it has counted.
+    pub(crate) fn counted(&self) -> Counted {
+        let values = self.histogram.iter_recorded();
+        let values = values.map(|at| (at.value_iterated_to(), at.count_at_value())).collect();
+        (values, self.buckets.counts().to_vec(), self.sum)
+    }
+
+    /// Goes on counting from there; `None`: that is of another distribution. Nothing is counted yet.
+    pub(crate) fn resume(mut self, (values, counts, sum): &Counted) -> Option<Self> {
+        for &(value, times) in values {
+            let value = value.clamp(1, self.histogram.high());
+            self.histogram.record_n(value, times).ok()?;
+        }
+        let places = self.buckets.counts.get_mut(..=self.buckets.bounds.len())?;
+        let is_same = places.len() == counts.len() && values.iter().all(|&(_, times)| times < COUNTED_MAX);
+        is_same.then(|| places.copy_from_slice(counts))?;
+        self.sum = *sum;
+        Some(self)
     }
 
     /// What it shows.
@@ -518,6 +544,23 @@ impl Default for Histograms {
             train_messages: Distribution::new(1_000, TRAIN_BOUNDS),
             sojourn_ns: Distribution::new(100_000_000_000, SOJOURN_BOUNDS),
         }
+    }
+}
+
+impl Histograms {
+    /// All that they have counted.
+    pub(crate) fn counted(&self) -> [Counted; 3] {
+        [&self.turn_messages, &self.train_messages, &self.sojourn_ns].map(Distribution::counted)
+    }
+
+    /// Histograms that go on counting from there; `None`: those are others.
+    pub(crate) fn resume([turn, train, sojourn]: &[Counted; 3]) -> Option<Self> {
+        let Self { turn_messages, train_messages, sojourn_ns } = Self::default();
+        Some(Self {
+            turn_messages: turn_messages.resume(turn)?,
+            train_messages: train_messages.resume(train)?,
+            sojourn_ns: sojourn_ns.resume(sojourn)?,
+        })
     }
 }
 

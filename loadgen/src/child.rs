@@ -80,8 +80,11 @@ impl Drop for Relay {
     }
 }
 
-/// Beside this program, as cargo builds them, or on the path.
-fn find() -> Result<PathBuf, String> {
+/// The relay's program: beside this one, as cargo builds them, or on the path.
+///
+/// # Errors
+/// There is none.
+pub fn find() -> Result<PathBuf, String> {
     let own = std::env::current_exe().ok();
     let beside = own.iter().flat_map(|own| own.ancestors().skip(1).take(2)).map(|directory| directory.join("outcry"));
     let path = std::env::var_os("PATH").unwrap_or_default();

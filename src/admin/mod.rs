@@ -75,6 +75,28 @@ impl Face {
         Ok(Self { listener, local_addr, guard: Guard::new(config.token().cloned()) })
     }
 
+    /// The same on a port that another process had open, if it is the one that the configuration wants.
+    ///
+    /// # Errors
+    /// It is another one, and that cannot be listened on.
+    pub fn adopt(config: &AdminConfig, listener: TcpListener) -> Result<Self, AdminError> {
+        let wanted = |addr: SocketAddr| config.bind().port() == 0 || addr.port() == config.bind().port();
+        match listener.local_addr() {
+            Ok(local_addr) if local_addr.ip() == config.bind().ip() && wanted(local_addr) => {
+                listener.set_nonblocking(true)?;
+                Ok(Self { listener, local_addr, guard: Guard::new(config.token().cloned()) })
+            }
+            _ => Self::bind(config),
+        }
+    }
+
+    /// Its port, for another process.
+    #[cfg(unix)]
+    pub fn share(&self) -> Option<std::os::fd::OwnedFd> {
+        use std::os::fd::AsFd;
+        self.listener.as_fd().try_clone_to_owned().ok()
+    }
+
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr

@@ -286,6 +286,7 @@ fn told(ask: &Ask, done: &Value) -> String {
         }
         Ask::Log { .. } => format!("logged from now on: {}", text("log")),
         Ask::Peers {} | Ask::Top { .. } | Ask::Rooms {} | Ask::Bans {} => String::new(),
+        Ask::Takeover { .. } | Ask::HandOver { .. } => String::new(),
     }
 }
 

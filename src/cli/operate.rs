@@ -7,8 +7,9 @@ use super::service::Manager;
 use super::settings::{self, Sources};
 use outcry::config::{Config, ControlAt, LogLevel};
 pub(super) use outcry::control::Prepared;
-use outcry::control::{self, Control, ControlError, Former, Orders, Reloaded, SocketError, Surroundings};
+use outcry::control::{self, Control, ControlError, Former, Orders, Reloaded, SocketError, Standing, Surroundings};
 use outcry::server::Server;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -63,6 +64,20 @@ pub(super) fn restore(server: &mut Server, prepared: &Prepared, config: &Config)
     }
 }
 
+/// Gives a relay that was taken over the bans of our file, too; its members it
+/// has. Takes what else the other process leaves behind.
+pub(super) fn take_over(
+    server: &mut Server,
+    prepared: &mut Prepared,
+    config: &Config,
+    standing: &mut Standing,
+) -> Result<(), SocketError> {
+    for ban in prepared.bans() {
+        server.ban(ban);
+    }
+    prepared.take_over(&config.control, standing)
+}
+
 /// The operator's thread.
 pub(super) struct Operating {
     control: Control,
@@ -84,12 +99,12 @@ impl Operating {
         prepared: Prepared,
         server: &Server,
         program: (Sources, Config),
-        (log, manager): (LevelHandle, Manager),
+        (log, manager, admin): (LevelHandle, Manager, Option<OwnedFd>),
     ) -> Result<Self, ControlError> {
         let (sources, running) = program;
         let drains = Drains(Arc::new(AtomicBool::new(running.drain_on_term)));
-        let surroundings = Program { sources, running, log, manager, drains: drains.clone() };
-        let control = prepared.start(server.handle(), server.directory(), Box::new(surroundings))?;
+        let surroundings = Program { sources, running, log, manager, admin, drains: drains.clone() };
+        let control = prepared.start(server, Box::new(surroundings))?;
         Ok(Self { control, drains })
     }
 
@@ -113,6 +128,7 @@ struct Program {
     running: Config,
     log: LevelHandle,
     manager: Manager,
+    admin: Option<OwnedFd>,
     drains: Drains,
 }
 
@@ -147,5 +163,9 @@ impl Surroundings for Program {
 
     fn stopping(&mut self) {
         self.manager.stopping();
+    }
+
+    fn admin(&self) -> Option<OwnedFd> {
+        self.admin.as_ref()?.try_clone().ok()
     }
 }

@@ -37,7 +37,7 @@ impl Operating {
         _prepared: Prepared,
         _server: &Server,
         _program: (Sources, Config),
-        _around: (LevelHandle, Manager),
+        _around: (LevelHandle, Manager, Option<Infallible>),
     ) -> Result<Self, Infallible> {
         Ok(Self)
     }

@@ -8,11 +8,16 @@ use super::settings::{self, Settings, Sources};
 use super::{EXIT_USAGE, admin, console, print_line, report, signals, write_out};
 use clap::Args;
 use outcry::config::Config;
+#[cfg(unix)]
+use outcry::control::{Claim, Taken};
+#[cfg(unix)]
+use outcry::server::AUDIT;
 use outcry::server::{Server, ServerError};
+use std::error::Error;
 use std::fmt::Display;
 use std::io;
 use std::net::UdpSocket;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc;
 
@@ -27,7 +32,9 @@ Examples:
   outcry serve --admin 127.0.0.1:9464                 metrics and a page to watch it, over HTTP
   outcry serve --bind 0.0.0.0:9999 --plain open       for everyone; anyone's first datagram joins
   outcry serve --bind '[::]:9999' --print-config > relay.toml
-  outcry serve --config relay.toml --log debug        a flag wins over the file";
+  outcry serve --config relay.toml --log debug        a flag wins over the file
+  outcry serve --config relay.toml --takeover /run/outcry/ctl.sock
+                                                      an upgrade: go on where that relay is";
 
 /// Run the relay
 #[derive(Args, Debug)]
@@ -41,13 +48,23 @@ pub(super) struct ServeArgs {
     #[arg(long)]
     print_config: bool,
 
+    /// Take the place of the relay whose control socket is at PATH: its members notice nothing
+    #[cfg(unix)]
+    #[arg(long, value_name = "PATH")]
+    takeover: Option<PathBuf>,
+
     #[command(flatten)]
     settings: Settings,
 }
 
 /// Runs the relay, or prints its configuration.
 pub(super) fn run(args: ServeArgs) -> ExitCode {
-    let socket = match inherited_socket() {
+    #[cfg(unix)]
+    let from = args.takeover;
+    #[cfg(not(unix))]
+    let from = None;
+    // A relay that runs has a socket already.
+    let socket = match from.as_ref().map_or_else(inherited_socket, |_| Ok(None)) {
         Ok(socket) => socket,
         Err(error) => return refuse(error),
     };
@@ -57,7 +74,11 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
         Ok(config) => config,
         Err(error) => return refuse(error),
     };
-    if args.print_config { end(print(&config)) } else { serve(config, sources, socket) }
+    match (args.print_config, from) {
+        (true, _) => end(print(&config)),
+        (false, None) => serve(config, sources, socket),
+        (false, Some(from)) => take_over(&config, sources, &from),
+    }
 }
 
 fn end<E: Display>(done: Result<(), E>) -> ExitCode {
@@ -102,50 +123,110 @@ fn serve(config: Config, sources: Sources, socket: Option<UdpSocket>) -> ExitCod
     ended
 }
 
-/// Runs the relay until a signal, the console or the operator ends it.
 fn run_relay(
     config: Config,
     sources: Sources,
     socket: Option<UdpSocket>,
     prepared: Prepared,
     log: LevelHandle,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let face = admin::open(&config)?;
+) -> Result<(), Box<dyn Error>> {
+    let face = admin::open(&config, None)?;
     let mut server = start(&config, socket)?;
     operate::restore(&mut server, &prepared, &config);
-    for warning in server.warnings() {
-        tracing::warn!("{warning}");
-    }
-    let manager = Manager::from_env();
-    let (limits, around) = (config.limits.clone(), (log, manager.clone()));
-    let operating = Operating::start(prepared, &server, (sources, config), around)?;
-    let _admin = admin::serve(face, &server)?;
-    // Before it is told that it listens: whoever reads that may stop it.
-    signals::watch(server.handle(), manager.clone(), &operating);
-    print_line(format_args!("listening on {}", server.local_addr()));
-    tracing::info!(plain = %limits.plain, peers_max = limits.peers_max, "started");
-    let (observer, notices) = mpsc::sync_channel(NOTICES_MAX);
-    server.observe(observer);
-    let printer = console::print_notices(notices);
-    if limits.console {
-        console::read_commands(server.handle(), server.directory());
-    }
-    if let Some(every) = manager.alive_every() {
-        let manager = manager.clone();
-        server.beat_every(every, move || manager.alive());
-    }
-    manager.ready();
-    let ended = server.run();
-    operating.end();
-    let report = ended?;
-    // The server is gone, and with it the observer: the printer has an end.
-    let _ = printer.join();
-    print_line(format_args!("{report:#}"));
-    Ok(())
+    Ready { config, sources, prepared, face, server, log }.run(|_, _| Ok(()))
 }
 
 fn start(config: &Config, socket: Option<UdpSocket>) -> Result<Server, ServerError> {
     let Some(socket) = socket else { return Server::bind(config) };
     tracing::info!("the socket was handed over: its address counts, whatever `bind` says");
     Server::adopt(config, socket)
+}
+
+/// Goes on where the relay whose control socket is at `from` stands still.
+#[cfg(unix)]
+fn take_over(config: &Config, sources: Sources, from: &Path) -> ExitCode {
+    let log = Log::start(config.log, config.log_format);
+    let ended = end(run_instead(sources, from, log.level()));
+    log.end();
+    ended
+}
+
+#[cfg(not(unix))]
+fn take_over(_: &Config, _: Sources, _: &Path) -> ExitCode {
+    refuse("there are no control sockets on this system")
+}
+
+#[cfg(unix)]
+fn run_instead(mut sources: Sources, from: &Path, log: LevelHandle) -> Result<(), Box<dyn Error>> {
+    let claim = Claim::open(from)?;
+    // What depends on the address follows the one that is handed over.
+    sources.handed_over = Some(claim.address());
+    let config = sources.resolve()?;
+    let mut prepared = Prepared::new(&config)?;
+    // From here on the relay stands still: what can fail fails, or is quick.
+    let Taken { socket, image, admin, mut standing } = claim.take()?;
+    let mut server = Server::resume(&config, socket, &image)?;
+    drop(image);
+    let face = admin::open(&config, admin)?;
+    operate::take_over(&mut server, &mut prepared, &config, &mut standing)?;
+    Ready { config, sources, prepared, face, server, log }.run(|server, manager| {
+        let committed = standing.commit()?;
+        server.set_clock(committed.now_ns());
+        // Before the other process ends, which a manager could take for the relay's end.
+        manager.main_process();
+        let members = server.directory().len();
+        tracing::info!(target: AUDIT, from = %from.display(), members, "taken over from another process");
+        Ok(())
+    })
+}
+
+/// A relay that can run, and all around it.
+struct Ready {
+    config: Config,
+    sources: Sources,
+    prepared: Prepared,
+    face: Option<admin::Face>,
+    server: Server,
+    log: LevelHandle,
+}
+
+impl Ready {
+    /// Runs it until a signal, the console or the operator ends it, or another
+    /// process takes it over. `begin` is the last that can go wrong before.
+    fn run(
+        self,
+        begin: impl FnOnce(&mut Server, &Manager) -> Result<(), Box<dyn Error>>,
+    ) -> Result<(), Box<dyn Error>> {
+        let Self { config, sources, prepared, face, mut server, log } = self;
+        for warning in server.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let manager = Manager::from_env();
+        let (limits, around) = (config.limits.clone(), (log, manager.clone(), admin::share(face.as_ref())));
+        let operating = Operating::start(prepared, &server, (sources, config), around)?;
+        let _admin = admin::serve(face, &server)?;
+        // Before it is told that it listens: whoever reads that may stop it.
+        signals::watch(server.handle(), manager.clone(), &operating);
+        begin(&mut server, &manager)?;
+        print_line(format_args!("listening on {}", server.local_addr()));
+        tracing::info!(plain = %limits.plain, peers_max = limits.peers_max, "started");
+        let (observer, notices) = mpsc::sync_channel(NOTICES_MAX);
+        server.observe(observer);
+        let printer = console::print_notices(notices);
+        if limits.console {
+            console::read_commands(server.handle(), server.directory());
+        }
+        if let Some(every) = manager.alive_every() {
+            let manager = manager.clone();
+            server.beat_every(every, move || manager.alive());
+        }
+        manager.ready();
+        let ended = server.run();
+        operating.end();
+        let report = ended?;
+        // The server is gone, and with it the observer: the printer has an end.
+        let _ = printer.join();
+        print_line(format_args!("{report:#}"));
+        Ok(())
+    }
 }

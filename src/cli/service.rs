@@ -31,6 +31,11 @@ impl Manager {
         self.say("READY=1");
     }
 
+    /// This process is the service's main one from now on (`NotifyAccess=all` lets it say so).
+    pub(super) fn main_process(&self) {
+        self.say(&format!("MAINPID={}", std::process::id()));
+    }
+
     /// What people are shown about it.
     pub(super) fn status(&self, text: &str) {
         self.say(&format!("STATUS={text}"));

@@ -12,6 +12,8 @@ impl Manager {
 
     pub(super) fn ready(&self) {}
 
+    pub(super) fn main_process(&self) {}
+
     pub(super) fn status(&self, _text: &str) {}
 
     pub(super) fn stopping(&self) {}

@@ -75,6 +75,13 @@ impl BanBook {
         self.rows.push(row);
     }
 
+    /// Adds a ban of another list, unless this one knows its target.
+    pub(super) fn add(&mut self, row: BanRow, unix_s: u64) {
+        if !self.rows.iter().any(|other| other.target == row.target) && row.ban().is_ok() {
+            self.insert(row, unix_s);
+        }
+    }
+
     /// Lifts a ban. Returns whether there was one.
     pub(super) fn remove(&mut self, target: &BanTarget) -> bool {
         let (before, target) = (self.rows.len(), target.to_string());

@@ -2,10 +2,12 @@
 //! still to be told, each within bounds. Never does what is asked.
 
 use super::protocol::{Answer, Ask};
+use super::takeover::Claimant;
 use crate::config::{CONTROL_ASK_BYTES_MAX, CONTROL_BUFFER_BYTES, CONTROL_CLIENTS_MAX, CONTROL_IDLE_MS};
 use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// The listening socket's token; those of clients follow.
@@ -28,6 +30,15 @@ struct Client {
     until: Instant,
 }
 
+/// What a round of all clients has left to be done.
+#[derive(Default)]
+pub(super) struct Round {
+    /// There is more to do at once.
+    pub(super) more: bool,
+    /// Somebody wants the relay.
+    pub(super) claimant: Option<Claimant>,
+}
+
 /// What became of a client's turn.
 enum Turn {
     /// It has to send or to read before there is more to do.
@@ -35,6 +46,8 @@ enum Turn {
     /// Others first.
     GoesOn,
     Gone,
+    /// It wants the relay: version and process.
+    Claims(u32, u32),
 }
 
 /// The socket and all its clients.
@@ -66,18 +79,27 @@ impl Desk {
         }
     }
 
-    /// Does what can be done for each client, by `work`. Returns whether there is more to do at once.
-    pub(super) fn serve(&mut self, now: Instant, work: &mut dyn FnMut(Ask) -> Lines) -> bool {
-        let mut more = false;
+    /// The socket, for whoever listens next.
+    pub(super) fn listener(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+
+    /// Does what can be done for each client, by `work`.
+    pub(super) fn serve(&mut self, now: Instant, work: &mut dyn FnMut(Ask) -> Lines) -> Round {
+        let mut round = Round::default();
         for place in &mut self.clients {
             let Some(client) = place else { continue };
             match client.turn(now, work) {
-                Turn::GoesOn => more = true,
+                Turn::GoesOn => round.more = true,
                 Turn::Waits if now < client.until => {}
                 Turn::Waits | Turn::Gone => *place = None,
+                Turn::Claims(version, pid) => {
+                    let claimant = place.take().and_then(|client| client.claimant(&self.registry, version, pid));
+                    return Round { more: true, claimant };
+                }
             }
         }
-        more
+        round
     }
 
     /// When the first client's time is over.
@@ -101,6 +123,7 @@ impl Client {
             }
             if let Some(ask) = self.next_ask() {
                 self.answer = Some(match ask {
+                    Ok(Ask::HandOver { version, pid }) => return Turn::Claims(version, pid),
                     Ok(ask) => work(ask),
                     Err(why) => Box::new(std::iter::once(Answer::Failed(why))),
                 });
@@ -114,6 +137,12 @@ impl Client {
             }
         }
         Turn::GoesOn
+    }
+
+    /// From now on it is not one of many: its stream waits.
+    fn claimant(mut self, registry: &Registry, version: u32, pid: u32) -> Option<Claimant> {
+        registry.deregister(&mut self.stream).ok()?;
+        Some(Claimant { stream: OwnedFd::from(self.stream).into(), version, pid })
     }
 
     /// Sends what it is owed. Returns whether it has all.

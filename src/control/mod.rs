@@ -5,33 +5,39 @@
 
 mod atomic;
 mod bans;
+mod bounded;
+mod claim;
 mod client;
 mod desk;
 mod members;
 mod protocol;
 mod socket;
+mod takeover;
 mod work;
 
 pub use bans::BansError;
+pub use claim::{Claim, ClaimError, Committed, Standing, Taken};
 pub use client::{AskError, Client};
 pub use members::{Former, StateError, read as read_members};
 pub use protocol::{Answer, Ask, BanRow, PeerRow, RoomRow};
 pub use socket::{SocketError, default_path, likely_paths};
 
-use crate::config::{self, Config, LogLevel};
-use crate::directory::Directory;
+use crate::config::{self, Config, ControlAt, LogLevel};
 use crate::relay::Ban;
-use crate::server::Handle;
+use crate::server::Server;
 use bans::BanBook;
-use desk::Desk;
+use desk::{Desk, Round};
 use mio::{Events, Poll, Token, Waker};
 use socket::Place;
 use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use takeover::Claimant;
 use work::{Kept, Work};
 
 const ORDERS: Token = Token(1);
@@ -60,6 +66,9 @@ pub trait Surroundings: Send {
 
     /// The relay is about to end.
     fn stopping(&mut self);
+
+    /// The listener of the admin face, if there is one: it goes to whoever takes over.
+    fn admin(&self) -> Option<OwnedFd>;
 }
 
 /// Settings that were read again.
@@ -163,10 +172,35 @@ impl Prepared {
     /// It cannot be made there, or another relay listens at it.
     pub fn listen(&mut self, path: &Path) -> Result<(), SocketError> {
         let (listener, place) = socket::listen(path)?;
+        self.serve_at(path, listener, place)
+    }
+
+    fn serve_at(&mut self, path: &Path, listener: UnixListener, place: Place) -> Result<(), SocketError> {
         let desk = self.poll.registry().try_clone().and_then(|registry| Desk::new(listener, registry));
         let desk = desk.map_err(|error| SocketError::Unmakable(path.to_owned(), error))?;
         self.desk = Some((desk, place));
         Ok(())
+    }
+
+    /// Takes what a relay that stands still leaves behind: its bans, and its
+    /// control socket, unless this one is to have none, or another.
+    ///
+    /// # Errors
+    /// Its own cannot be made where it shall be.
+    pub fn take_over(&mut self, at: &ControlAt, standing: &mut Standing) -> Result<(), SocketError> {
+        let (now, place) = (unix_now_s(), standing.place.clone());
+        for row in std::mem::take(&mut standing.bans) {
+            self.bans.add(row, now);
+        }
+        match (at, standing.control.take()) {
+            (ControlAt::None, _) => Ok(()),
+            (ControlAt::Path(path), _) if *path != place => self.listen(path),
+            (_, None) => Ok(()),
+            (_, Some(listener)) => {
+                standing.keeps_socket = true;
+                self.serve_at(&place, listener, Place::of(&place)?)
+            }
+        }
     }
 
     /// The bans that hold now, for the core.
@@ -178,21 +212,17 @@ impl Prepared {
     ///
     /// # Errors
     /// The system gives no way to wake it.
-    pub fn start(
-        self,
-        relay: Handle,
-        directory: Arc<Directory>,
-        surroundings: Box<dyn Surroundings>,
-    ) -> Result<Control, ControlError> {
+    pub fn start(self, server: &Server, surroundings: Box<dyn Surroundings>) -> Result<Control, ControlError> {
+        let (relay, directory, address) = (server.handle(), server.directory(), server.local_addr());
         let Self { bans, files, desk, poll } = self;
         let (queue, orders) = mpsc::sync_channel(ORDERS_MAX);
         let waker = Arc::new(Waker::new(poll.registry(), ORDERS)?);
         let kept = Kept::default();
-        let work = Work { relay, directory, surroundings, bans, files, drain_until: None, kept };
+        let work = Work { relay, address, directory, surroundings, bans, files, drain_until: None, kept };
         let (desk, place) = desk.unzip();
         let thread = std::thread::spawn(move || {
-            Thread { work, desk, orders, poll }.run();
-            drop(place);
+            let is_kept = Thread { work, desk, orders, poll }.run();
+            place.into_iter().filter(|_| is_kept).for_each(Place::leave);
         });
         Ok(Control { orders: Orders { queue, waker }, thread })
     }
@@ -221,20 +251,29 @@ struct Thread {
 }
 
 impl Thread {
-    fn run(mut self) {
+    /// Until the end. Returns whether another process listens at the socket then.
+    fn run(mut self) -> bool {
         let mut events = Events::with_capacity(EVENTS_MAX);
         let mut more = false;
         loop {
             let wait = if more { Some(Duration::ZERO) } else { self.wait(now()) };
             match self.poll.poll(&mut events, wait) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return tracing::error!(%error, "the control socket is closed"),
+                Err(error) => {
+                    tracing::error!(%error, "the control socket is closed");
+                    return false;
+                }
                 Ok(()) => {}
             }
             if !self.obey() {
-                return self.work.keep_members(now(), true);
+                self.work.keep_members(now(), true);
+                return false;
             }
-            more = self.serve();
+            let round = self.serve();
+            more = round.more;
+            if let Some(taken) = round.claimant.and_then(|claimant| self.hand_over(claimant)) {
+                return taken.keeps_socket;
+            }
             self.work.end_drain(now());
             self.work.keep_members(now(), false);
         }
@@ -265,8 +304,13 @@ impl Thread {
         true
     }
 
-    fn serve(&mut self) -> bool {
-        let Some(desk) = &mut self.desk else { return false };
+    fn hand_over(&mut self, claimant: Claimant) -> Option<takeover::Taken> {
+        let Some(desk) = &self.desk else { return None };
+        self.work.hand_over(claimant, desk.listener())
+    }
+
+    fn serve(&mut self) -> Round {
+        let Some(desk) = &mut self.desk else { return Round::default() };
         let (now, work) = (now(), &mut self.work);
         desk.accept(now);
         desk.serve(now, &mut |ask| work.answer(ask, now))

@@ -81,11 +81,52 @@ pub enum Ask {
         #[serde(default)]
         deadline_ms: Option<u64>,
     },
+    /// Whether the relay would hand over to another process that speaks this version.
+    Takeover {
+        /// Of what is handed over.
+        version: u32,
+    },
+    /// Hands over: no more lines follow on this connection than these two sides agree about.
+    HandOver {
+        /// Of what is handed over.
+        version: u32,
+        /// The process that takes over.
+        pid: u32,
+    },
     /// What is logged from now on.
     Log {
         /// The least severe event.
         level: String,
     },
+}
+
+/// What a relay that would hand over says of itself.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Terms {
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+}
+
+/// What comes with the descriptors: socket, control socket, and the admin
+/// face's if there is one. So many bytes of image follow.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Goods {
+    pub(super) bytes: u64,
+    pub(super) admin: bool,
+    pub(super) bans: Vec<BanRow>,
+}
+
+/// The new process could go on.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Taking {
+    /// It listens at the control socket that was handed over.
+    pub(super) keeps_socket: bool,
+}
+
+/// It goes on, and its clock shows this.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Yours {
+    pub(super) now_ns: u64,
 }
 
 /// A line of an answer: rows first, if it is a list, then one of the others.

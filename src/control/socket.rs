@@ -74,6 +74,19 @@ pub(super) fn listen(path: &Path) -> Result<(UnixListener, Place), SocketError> 
     Ok((listener, Place { path: path.to_owned(), inode }))
 }
 
+impl Place {
+    /// Of a socket at `path` that somebody else has made.
+    pub(super) fn of(path: &Path) -> Result<Self, SocketError> {
+        let inode = inode(path).map_err(|error| SocketError::Unmakable(path.to_owned(), error))?;
+        Ok(Self { path: path.to_owned(), inode })
+    }
+
+    /// The socket is somebody else's from now on: its file stays.
+    pub(super) fn leave(self) {
+        std::mem::forget(self);
+    }
+}
+
 /// A socket is made with the mode of the process's umask. So it is made where
 /// nobody else can look, and comes to its place with the mode it shall have.
 fn listen_in(parent: &Path, path: &Path) -> io::Result<UnixListener> {

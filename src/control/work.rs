@@ -4,13 +4,17 @@
 
 use super::bans::BanBook;
 use super::desk::Lines;
-use super::protocol::{Answer, Ask, BanRow, PeerRow, RoomRow};
+use super::protocol::{Answer, Ask, BanRow, PeerRow, RoomRow, Terms};
+use super::takeover::{self, Claimant, Luggage, Taken};
 use super::{Files, Surroundings, members, unix_now_s};
 use crate::config::{self, LogLevel};
 use crate::directory::{Directory, Member};
+use crate::metrics::human_nanos;
 use crate::relay::{Ban, BanTarget, Command, Outcome, RoomView, Target};
 use crate::server::{AUDIT, Handle, Report};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +22,8 @@ use std::time::{Duration, Instant};
 /// Everything that the control thread needs.
 pub(super) struct Work {
     pub(super) relay: Handle,
+    /// Where it listens.
+    pub(super) address: SocketAddr,
     pub(super) directory: Arc<Directory>,
     pub(super) surroundings: Box<dyn Surroundings>,
     pub(super) bans: BanBook,
@@ -66,6 +72,9 @@ impl Work {
             Ask::Reload {} => self.reload(),
             Ask::Drain { to, deadline_ms } => self.drain(to, deadline_ms, now),
             Ask::Log { level } => self.log(&level),
+            Ask::Takeover { version } => self.takeover(version),
+            // Taken before: it needs the client's stream.
+            Ask::HandOver { .. } => Err("that is no request among others".to_owned()),
             Ask::Peers {} | Ask::Top { .. } | Ask::Rooms {} | Ask::Bans {} => Err("that is a list".to_owned()),
         }
     }
@@ -200,6 +209,38 @@ impl Work {
         let level: LogLevel = level.parse().map_err(|error| format!("{level:?}: {error}"))?;
         self.surroundings.log(level);
         Ok(json!({ "log": level.name() }))
+    }
+
+    // ---- another process --------------------------------------------------------------
+
+    /// Whether the relay would hand over.
+    fn takeover(&self, version: u32) -> Done {
+        match takeover::other_version(version) {
+            Some(why) => Err(why),
+            None if self.drain_until.is_some() => Err("the relay drains, and is about to end".to_owned()),
+            None => Ok(json!(Terms { address: self.address })),
+        }
+    }
+
+    /// Hands the relay over, if `claimant` takes it.
+    pub(super) fn hand_over(&mut self, claimant: Claimant, control: BorrowedFd<'_>) -> Option<Taken> {
+        let (pid, version, members) = (claimant.pid, claimant.version, self.directory.len());
+        let bans = self.bans.holding(unix_now_s()).cloned().collect();
+        let admin = self.surroundings.admin();
+        let luggage = Luggage { control, admin: admin.as_ref().map(AsFd::as_fd), bans };
+        match takeover::hand_over(claimant, &self.relay, luggage) {
+            Ok(taken) => {
+                let stood = human_nanos(taken.stood_ns);
+                tracing::info!(target: AUDIT, pid, version, members, stood, "handed over to another process");
+                // Its members are written by whoever has them.
+                self.files.state = None;
+                Some(taken)
+            }
+            Err(why) => {
+                tracing::warn!(target: AUDIT, pid, version, why, "not handed over: the relay goes on");
+                None
+            }
+        }
     }
 
     // ---- the end ----------------------------------------------------------------------

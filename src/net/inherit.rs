@@ -1,10 +1,11 @@
-//! Owns the socket that a service manager opened for us (sd_listen_fds(3)).
-//! Never binds one.
+//! Owns the socket that somebody else opened for us: a service manager
+//! (sd_listen_fds(3)), or the relay before this one. Never binds one.
 
 use super::sys::duplicate;
 use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::UdpSocket;
+use std::os::fd::OwnedFd;
 
 /// Where handed-over descriptors begin (`SD_LISTEN_FDS_START`).
 const FIRST: i32 = 3;
@@ -41,6 +42,14 @@ pub fn inherited_socket() -> Result<Option<UdpSocket>, InheritError> {
 fn handed_over(pid: Option<String>, fds: Option<String>, own: u32) -> usize {
     let is_ours = pid.and_then(|pid| pid.parse().ok()) == Some(own);
     fds.filter(|_| is_ours).and_then(|fds| fds.parse().ok()).unwrap_or(0)
+}
+
+/// The UDP socket that a descriptor is.
+///
+/// # Errors
+/// It is something else.
+pub fn udp_socket(descriptor: OwnedFd) -> Result<UdpSocket, InheritError> {
+    udp(descriptor.into())
 }
 
 fn udp(socket: Socket) -> Result<UdpSocket, InheritError> {

@@ -30,7 +30,7 @@ mod unreachable;
 pub use bind::{BindError, Buffer, Buffers};
 pub use egress::Flushed;
 #[cfg(unix)]
-pub use inherit::{InheritError, inherited_socket};
+pub use inherit::{InheritError, inherited_socket, udp_socket};
 pub use socket::{Io, Received, Socket, SocketOptions};
 #[cfg(target_os = "linux")]
 #[doc(hidden)]

@@ -17,6 +17,8 @@ use mio::{Interest, Registry, Token};
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(unix)]
+use std::os::fd::{AsFd, OwnedFd};
 
 /// How to talk to the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -173,6 +175,17 @@ impl Socket {
         let _ = self.backend.socket_mut().take_error();
     }
 
+    /// The same socket, for another process.
+    #[cfg(unix)]
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        self.backend.socket().as_fd().try_clone_to_owned()
+    }
+
+    /// The drops that were counted by whoever had this socket before.
+    pub fn set_kernel_drops(&mut self, counted: u64) {
+        self.drops.set(counted);
+    }
+
     /// Reads the error queue; [`next_unreachable`](Self::next_unreachable)
     /// names the peers found in it. Until it is read, epoll reports an error.
     pub fn drain_errors(&mut self) {
@@ -289,6 +302,15 @@ impl Backend {
     #[cfg(not(target_os = "linux"))]
     fn new(socket: UdpSocket, local_addr: SocketAddr, _: bool) -> Self {
         Self::Portable(Portable::new(socket, Family::of(&local_addr)))
+    }
+
+    #[cfg(unix)]
+    fn socket(&self) -> &UdpSocket {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Linux(linux) => linux.socket(),
+            Self::Portable(portable) => portable.socket(),
+        }
     }
 
     fn socket_mut(&mut self) -> &mut UdpSocket {

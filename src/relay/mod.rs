@@ -34,6 +34,8 @@ pub use event::{Command, Event, Outcome, Target};
 #[cfg(feature = "mutants")]
 pub use mutants::Mutant;
 pub use native::{RoomView, SlowView};
+#[cfg(unix)]
+pub(crate) use snapshot::AddrRow;
 pub use snapshot::{Snapshot, Unfit};
 
 use crate::Time;

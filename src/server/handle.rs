@@ -1,6 +1,8 @@
 //! How other threads speak to the loop, and hear from it: bounded queues that
 //! the loop never waits for.
 
+#[cfg(unix)]
+use super::handover::Offer;
 use super::report::Report;
 use crate::config::Config;
 use crate::relay::{Command, Outcome, RoomView, SlowView};
@@ -33,6 +35,8 @@ pub(super) enum Request {
     Rooms(usize, SyncSender<RoomPage>),
     Slow(SyncSender<Vec<SlowView>>),
     Reconfigure(Box<Config>, SyncSender<Outcome>),
+    #[cfg(unix)]
+    HandOver(SyncSender<Offer>),
 }
 
 /// Some rooms, and where the next ones begin.
@@ -116,6 +120,13 @@ impl Handle {
     /// The slowest of the native members, if the loop answers within `wait`.
     pub fn slow_within(&self, wait: Duration) -> Option<Vec<SlowView>> {
         self.ask_within(wait, Request::Slow)
+    }
+
+    /// Makes the server stand still, and offers what another process needs to
+    /// take its place; `None` when the server has ended, or cannot share its socket.
+    #[cfg(unix)]
+    pub fn hand_over(&self) -> Option<Offer> {
+        self.ask(Request::HandOver)
     }
 
     /// Makes the server tell its members and end.

@@ -7,14 +7,18 @@
 
 mod clock;
 mod handle;
+#[cfg(unix)]
+mod handover;
 mod pulse;
 mod report;
 
 pub use handle::{Handle, Notice};
+#[cfg(unix)]
+pub use handover::{IMAGE_VERSION, ImageError, Offer};
 pub use report::Report;
 
 #[cfg(unix)]
-pub use crate::net::{InheritError, inherited_socket};
+pub use crate::net::{InheritError, inherited_socket, udp_socket};
 
 use crate::Time;
 use crate::batch::{Inbox, Outbox, SendTally};
@@ -52,6 +56,10 @@ pub enum ServerError {
     /// The system gave no random bytes for the relay's secrets.
     #[error("the system gives no random numbers: {0}")]
     Random(getrandom::Error),
+    /// What another process handed over cannot be taken up.
+    #[cfg(unix)]
+    #[error("what was handed over cannot be taken up: {0}")]
+    Image(#[from] ImageError),
     /// The socket itself is broken: no error of a datagram or a peer.
     #[error("receiving from the socket failed: {0}")]
     Receive(io::Error),
@@ -103,6 +111,8 @@ pub struct Server {
     /// Whether timers went before the datagrams in this turn; they alternate.
     timers_first: bool,
     stopping: bool,
+    /// Another process goes on with the socket and the members.
+    is_handed_over: bool,
     /// The poll no longer takes the socket: the end of the loop.
     broken: Option<io::Error>,
     base_bytes: u64,
@@ -127,16 +137,20 @@ impl Server {
         Self::with_socket(config, socket)
     }
 
-    fn with_socket(config: &Config, mut socket: Socket) -> Result<Self, ServerError> {
+    fn with_socket(config: &Config, socket: Socket) -> Result<Self, ServerError> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(ServerError::Random)?;
+        let relay = Relay::new(&config.limits, socket.local_addr(), seed);
+        Self::with_relay(config, socket, relay, Clock::start())
+    }
+
+    fn with_relay(config: &Config, mut socket: Socket, relay: Relay, clock: Clock) -> Result<Self, ServerError> {
         let poll = Poll::new()?;
         poll.registry().register(&mut socket, SOCKET, mio::Interest::READABLE)?;
         let requests = Requests::new(poll.registry(), REQUESTS, REQUESTS_MAX)?;
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(ServerError::Random)?;
-        let clock = Clock::start();
         let stats_every = Duration::from_millis(config.stats_every_ms);
         let mut server = Self {
-            relay: Relay::new(&config.limits, socket.local_addr(), seed),
+            relay,
             inbox: Inbox::new(config::INBOX_DATAGRAMS),
             outbox: Outbox::new(config::INBOX_DATAGRAMS, config::DATAGRAM_BYTES_MAX),
             events: Events::with_capacity(EVENTS_MAX),
@@ -154,6 +168,7 @@ impl Server {
             pulse: None,
             timers_first: false,
             stopping: false,
+            is_handed_over: false,
             broken: None,
             base_bytes: 0,
             poll,
@@ -197,7 +212,8 @@ impl Server {
         self.pulse = Some(Pulse::new(every, self.clock.now(), beat));
     }
 
-    /// Runs until it is told to stop; the members are told, too.
+    /// Runs until it is told to stop, of which the members are told, too, or
+    /// until another process has taken its place.
     ///
     /// # Errors
     /// Waiting for the socket failed: nothing that a peer can cause.
@@ -205,7 +221,9 @@ impl Server {
         while !self.stopping || self.is_blocked() {
             self.turn(None)?;
         }
-        self.socket.release();
+        if !self.is_handed_over {
+            self.socket.release();
+        }
         Ok(self.report())
     }
 
@@ -340,6 +358,8 @@ impl Server {
                 }
                 Request::Slow(answer) => _ = answer.try_send(self.relay.slow_members()),
                 Request::Reconfigure(config, answer) => _ = answer.try_send(self.reconfigure(*config)),
+                #[cfg(unix)]
+                Request::HandOver(asked) => self.hand_over(&asked),
             }
         }
     }

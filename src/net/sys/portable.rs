@@ -26,6 +26,11 @@ impl Portable {
         Self { socket, family, bytes: vec![0; DATAGRAM_MAX].into_boxed_slice() }
     }
 
+    #[cfg(unix)]
+    pub(in crate::net) fn socket(&self) -> &UdpSocket {
+        &self.socket
+    }
+
     pub(in crate::net) fn socket_mut(&mut self) -> &mut UdpSocket {
         &mut self.socket
     }

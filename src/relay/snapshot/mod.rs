@@ -8,6 +8,8 @@
 
 mod rows;
 
+#[cfg_attr(not(unix), allow(unused_imports, reason = "the server's, where it hands over"))]
+pub(crate) use rows::AddrRow;
 pub(super) use rows::*;
 
 use super::{Gate, Relay, Sweep};

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 
 /// An address, with what serde's own form leaves out: flow and scope.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
-pub(in crate::relay) enum AddrRow {
+pub(crate) enum AddrRow {
     V4(Ipv4Addr, u16),
     V6(Ipv6Addr, u16, u32, u32),
 }
