@@ -87,6 +87,9 @@
 //! * [`metrics`], [`directory`]: what was counted, and who is here, for people.
 //! * [`doctor`]: whether this machine lets the relay do its best; facts, then judgements.
 //! * [`control`]: the operator's thread, its socket and its files.
+//! * An upgrade: `relay/snapshot` is the state as rows, `server/handover.rs` its bytes
+//!   and the loop that stands still, `control/takeover.rs` and `control/claim.rs` the
+//!   two sides of what is said about it.
 //! * `cli/`, in the binary: one file a subcommand, `settings.rs` for all flags of
 //!   `serve`. `cli/chat` is a folder: one model for the screen and the pipe.
 //!

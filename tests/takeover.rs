@@ -257,7 +257,9 @@ fn files_and_ports_go_along() {
     // Another port, and no bans of its own: those of the other one.
     let other = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let relay = taken_over(relay, &["--admin", &other]);
-    assert!(scraped(&other).contains("outcry_joins_total{protocol=\"plain\"} 2\n") && TcpStream::connect(&port).is_err());
+    assert!(
+        scraped(&other).contains("outcry_joins_total{protocol=\"plain\"} 2\n") && TcpStream::connect(&port).is_err()
+    );
     assert_eq!(relay.json(&["ban", "list"]).len(), 1);
     // A control socket of its own: that of the other one goes.
     let own = scratch.path("own.sock");

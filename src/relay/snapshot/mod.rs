@@ -26,7 +26,7 @@ const COUNTED_MAX: u64 = 1 << 62;
 
 /// A relay's state between two turns. Its bytes are good for programs that
 /// agree about them to the last field: whoever hands it over says its version.
-#[derive(Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Deserialize, Serialize)]
 pub struct Snapshot<'a> {
     seed: [u8; 32],
     counters: Vec<u64>,
