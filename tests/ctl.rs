@@ -279,6 +279,10 @@ impl Surroundings for NoProgram {
     fn log(&mut self, _: LogLevel) {}
     fn draining(&mut self, _: usize) {}
     fn stopping(&mut self) {}
+
+    fn admin(&self) -> Option<std::os::fd::OwnedFd> {
+        None
+    }
 }
 
 /// A loop that never turns cannot be stalled by who is listed.
@@ -293,7 +297,7 @@ fn to_list_10000_members_takes_no_part_of_the_loop() {
     let mut prepared = Prepared::new(&config).unwrap();
     let path = scratch.0.join("ctl.sock");
     prepared.listen(&path).unwrap();
-    let control = prepared.start(server.handle(), server.directory(), Box::new(NoProgram)).unwrap();
+    let control = prepared.start(&server, Box::new(NoProgram)).unwrap();
     let mut client = Client::connect(&path).unwrap();
     for ask in [Ask::Peers {}, Ask::Top { count: 10_000 }] {
         let mut rows = 0;

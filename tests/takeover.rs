@@ -220,6 +220,8 @@ fn what_the_operator_has_set_still_holds() {
     relay.does(&["kick", "carol"]);
     relay.does(&["lockdown", "on"]);
     let relay = taken_over(relay, &[]);
+    let muted: Vec<_> = relay.json(&["peers"]).into_iter().filter(|row| row["muted"] == true).collect();
+    assert!(muted.len() == 1 && muted[0]["name"] == "bob", "{muted:?}");
     let bans = relay.json(&["ban", "list"]);
     assert_eq!(
         (bans.len(), bans[0]["target"].as_str(), bans[0]["reason"].as_str()),

@@ -5,7 +5,7 @@
 use super::promises::Promises;
 use super::support::{Bench, OWN, Sent, addr};
 use outcry::Time;
-use outcry::batch::{Outbox, Path, SendTally};
+use outcry::batch::{Outbox, Path};
 use outcry::client::{Client, DATAGRAM_BYTES, MemberId, Options, RoomId, RoomKey, RoomSpec};
 use outcry::config::{self, Lang, Limits, PlainPolicy};
 use outcry::relay::{Command, Event, Relay};
@@ -254,13 +254,8 @@ thread_local! {
 
 fn bench(limits: &Limits) -> Bench {
     let outbox = || Outbox::new(config::INBOX_DATAGRAMS, config::DATAGRAM_BYTES_MAX);
-    Bench {
-        relay: Relay::new(limits, addr(OWN), [42; 32]),
-        out: OUTBOX.take().unwrap_or_else(outbox),
-        tally: SendTally::default(),
-        now: Time::new(1_000_000_000, UNIX_S),
-        events: Vec::new(),
-    }
+    let relay = Relay::new(limits, addr(OWN), [42; 32]);
+    Bench::of(relay, OUTBOX.take().unwrap_or_else(outbox), Time::new(1_000_000_000, UNIX_S))
 }
 
 impl World {

@@ -50,6 +50,8 @@ struct Image<'a> {
     copies: CopiesRow,
     kernel_drops: u64,
     notices_lost: u64,
+    /// Memory without members, by which theirs is reckoned.
+    base_bytes: u64,
     histograms: [Counted; 3],
     #[serde(borrow)]
     members: Vec<MemberRow<'a>>,
@@ -58,6 +60,8 @@ struct Image<'a> {
 #[derive(Deserialize, Serialize)]
 struct CopiesRow {
     offered: u64,
+    offered_cast: u64,
+    offered_single: u64,
     sent: u64,
     dropped: [u64; SEND_DROPS.len()],
     trains_refused: u64,
@@ -69,6 +73,7 @@ struct MemberRow<'a> {
     remote: AddrRow,
     name: &'a str,
     native: bool,
+    muted: bool,
     since_unix_s: u64,
     lines: u64,
     bytes: u64,
@@ -153,15 +158,18 @@ impl Server {
         let socket = Socket::adopt(socket, &socket_options(config))?;
         let relay = Relay::resume(&config.limits, socket.local_addr(), &image.relay).map_err(ImageError::from)?;
         let mut server = Self::with_relay(config, socket, relay, Clock::resume(image.now_ns))?;
-        let CopiesRow { offered, sent, dropped, trains_refused } = image.copies;
-        server.tally = SendTally { offered, sent, dropped, trains_refused };
+        let CopiesRow { offered, offered_cast, offered_single, sent, dropped, trains_refused } = image.copies;
+        server.tally = SendTally { offered, offered_cast, offered_single, sent, dropped, trains_refused };
         server.histograms = Histograms::resume(&image.histograms).ok_or(ImageError::NotWhole)?;
-        server.notices_lost = image.notices_lost;
+        (server.notices_lost, server.base_bytes) = (image.notices_lost, image.base_bytes);
         server.socket.set_kernel_drops(image.kernel_drops);
         for member in image.members {
             let remote = member.remote.into();
             server.directory.insert(remote, Arc::from(member.name), member.native, member.since_unix_s);
             server.directory.count(remote, member.lines, member.bytes);
+            if member.muted {
+                server.directory.mute(remote, true);
+            }
         }
         let agrees = server.directory.len() == server.relay.members() && server.tally.balances();
         if agrees { Ok(server) } else { Err(ImageError::NotWhole.into()) }
@@ -200,17 +208,19 @@ impl Server {
             remote: member.remote.into(),
             name: &member.name,
             native: member.native,
+            muted: member.muted,
             since_unix_s: member.since_unix_s,
             lines: member.lines,
             bytes: member.bytes,
         });
-        let SendTally { offered, sent, dropped, trains_refused } = self.tally;
+        let SendTally { offered, offered_cast, offered_single, sent, dropped, trains_refused } = self.tally;
         let image = Image {
             now_ns,
             relay: self.relay.snapshot(),
-            copies: CopiesRow { offered, sent, dropped, trains_refused },
+            copies: CopiesRow { offered, offered_cast, offered_single, sent, dropped, trains_refused },
             kernel_drops: self.socket.kernel_drops(),
             notices_lost: self.notices_lost,
+            base_bytes: self.base_bytes,
             histograms: self.histograms.counted(),
             members: members.collect(),
         };

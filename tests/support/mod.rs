@@ -42,14 +42,12 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(limits: &Limits) -> Self {
-        Self {
-            relay: Relay::new(limits, addr(OWN), [42; 32]),
-            out: Outbox::new(config::INBOX_DATAGRAMS, config::DATAGRAM_BYTES_MAX),
-            tally: SendTally::default(),
-            now: Time::new(1_000_000_000, 1_700_000_000),
-            events: Vec::new(),
-            twin: None,
-        }
+        let out = Outbox::new(config::INBOX_DATAGRAMS, config::DATAGRAM_BYTES_MAX);
+        Self::of(Relay::new(limits, addr(OWN), [42; 32]), out, Time::new(1_000_000_000, 1_700_000_000))
+    }
+
+    pub fn of(relay: Relay, out: Outbox, now: Time) -> Self {
+        Self { relay, out, tally: SendTally::default(), now, events: Vec::new(), twin: None }
     }
 
     /// A relay on loopback with the defaults, changed by `change`.
