@@ -46,20 +46,25 @@ pub(super) fn other_version(version: u32) -> Option<String> {
     (version != IMAGE_VERSION).then(|| {
         format!(
             "the relay that runs (outcry {}) hands over version {IMAGE_VERSION}, and version {version} was asked for: \
-             start the new one as after a stop",
+             stop it, and start the new one",
             env!("CARGO_PKG_VERSION")
         )
     })
 }
 
-/// Hands the relay to whoever claims it.
+/// Hands the relay to whoever claims it, unless there is an objection.
 ///
 /// # Errors
 /// It is not handed over, and goes on; and why.
-pub(super) fn hand_over(claimant: Claimant, relay: &Handle, luggage: Luggage<'_>) -> Result<Taken, String> {
+pub(super) fn hand_over(
+    claimant: Claimant,
+    objection: Option<String>,
+    relay: &Handle,
+    luggage: Luggage<'_>,
+) -> Result<Taken, String> {
     let broken = |error: io::Error| format!("the new process does not answer: {error}");
     let mut talk = Bounded::new(claimant.stream, Duration::from_millis(TAKEOVER_DEADLINE_MS)).map_err(broken)?;
-    if let Some(why) = other_version(claimant.version) {
+    if let Some(why) = objection {
         let _ = talk.write_all(Answer::Failed(why.clone()).line().as_bytes());
         return Err(why);
     }
@@ -70,7 +75,7 @@ pub(super) fn hand_over(claimant: Claimant, relay: &Handle, luggage: Luggage<'_>
     // Whatever is after this line is its business.
     say(&mut talk, &Yours { now_ns }).map_err(broken)?;
     let stood_ns = offer.stood_ns();
-    offer.is_taken();
+    offer.conclude();
     farewell(talk);
     Ok(Taken { keeps_socket: taking.keeps_socket, stood_ns })
 }

@@ -215,11 +215,12 @@ impl Work {
 
     /// Whether the relay would hand over.
     fn takeover(&self, version: u32) -> Done {
-        match takeover::other_version(version) {
-            Some(why) => Err(why),
-            None if self.drain_until.is_some() => Err("the relay drains, and is about to end".to_owned()),
-            None => Ok(json!(Terms { address: self.address })),
-        }
+        self.objection(version).map_or_else(|| Ok(json!(Terms { address: self.address })), Err)
+    }
+
+    fn objection(&self, version: u32) -> Option<String> {
+        let drains = self.drain_until.map(|_| "the relay drains, and is about to end".to_owned());
+        takeover::other_version(version).or(drains)
     }
 
     /// Hands the relay over, if `claimant` takes it.
@@ -228,7 +229,8 @@ impl Work {
         let bans = self.bans.holding(unix_now_s()).cloned().collect();
         let admin = self.surroundings.admin();
         let luggage = Luggage { control, admin: admin.as_ref().map(AsFd::as_fd), bans };
-        match takeover::hand_over(claimant, &self.relay, luggage) {
+        let objection = self.objection(version);
+        match takeover::hand_over(claimant, objection, &self.relay, luggage) {
             Ok(taken) => {
                 let stood = human_nanos(taken.stood_ns);
                 tracing::info!(target: AUDIT, pid, version, members, stood, "handed over to another process");

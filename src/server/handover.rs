@@ -140,7 +140,7 @@ impl Offer {
     }
 
     /// The next process has it all and goes on: this loop ends without a word to anyone.
-    pub fn is_taken(self) {
+    pub fn conclude(self) {
         // If the loop has ended there is nobody to tell.
         let _ = self.verdict.try_send(());
     }
@@ -225,5 +225,58 @@ impl Server {
             members: members.collect(),
         };
         image.to_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Report;
+    use std::time::Duration;
+
+    /// A server with two members that have talked.
+    fn talked(config: &Config) -> Server {
+        let mut server = Server::bind(config).unwrap();
+        let [alice, bob] = [0; 2].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let lines = [(&alice, "alice"), (&bob, "bob"), (&alice, "alice : hi"), (&bob, "bob : hi yourself")];
+        for (of, line) in lines {
+            of.send_to(line.as_bytes(), server.local_addr()).unwrap();
+        }
+        while server.report().counters.relayed < 2 || !server.is_idle() {
+            server.turn(Some(Duration::from_millis(20))).unwrap();
+        }
+        server
+    }
+
+    #[test]
+    fn the_books_go_on() {
+        let config = Config::for_bind("127.0.0.1:0".parse().unwrap());
+        let server = talked(&config);
+        let image = server.image(server.clock.now().nanos());
+        let socket = server.socket.share().unwrap().into();
+        let next = Server::resume(&config, socket, &image).unwrap();
+        let books = |server: &Server| Report { uptime_ns: 0, resident_bytes: 0, ..server.report() };
+        assert_eq!(books(&next), books(&server));
+        assert!(next.report().sojourn_ns.count > 0 && next.clock.now() >= server.turn_began);
+        assert_eq!(next.directory.members(), server.directory.members());
+    }
+
+    #[test]
+    fn what_is_not_whole_or_of_another_version_is_told_apart() {
+        let config = Config::for_bind("127.0.0.1:0".parse().unwrap());
+        let image = talked(&config).image(1);
+        assert!(Image::of(&image).is_ok());
+        for end in (0..image.len()).step_by(7) {
+            assert_eq!(Image::of(&image[..end]).err(), Some(ImageError::NotWhole), "{end} bytes of it");
+        }
+        for at in (0..image.len()).step_by(3) {
+            let mut changed = image.clone();
+            changed[at] ^= 0x10;
+            let expected = match at {
+                8..12 => ImageError::OtherVersion(u32::from_le_bytes(*changed[8..].first_chunk().unwrap())),
+                _ => ImageError::NotWhole,
+            };
+            assert_eq!(Image::of(&changed).err(), Some(expected), "byte {at}");
+        }
     }
 }
