@@ -474,7 +474,9 @@ impl World {
                     let known = self.here.get_mut(remote).expect("who is renamed is here");
                     *known = name.to_string();
                 }
-                Event::Muted { remote, .. } => assert!(self.here.contains_key(remote), "who is muted is here"),
+                Event::Muted { remote, muted } => {
+                    assert!(!muted || self.here.contains_key(remote), "who is muted is here")
+                }
                 Event::Restored { .. } | Event::Heard { .. } => {}
             }
         }

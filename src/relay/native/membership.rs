@@ -79,6 +79,7 @@ impl Membership {
             place: 0,
             roster_place: 0,
             is_live: row.is_live,
+            slowed: [false; 2],
             owes_ack: false,
             early: Sseq(0),
             next_sseq: Sseq(row.next_sseq),

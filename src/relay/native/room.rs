@@ -329,14 +329,22 @@ impl Rooms {
         SlabRows { slots: (0..).zip(&self.slots).map(at).collect(), free }
     }
 
+    /// The places of those that nobody is in.
+    pub(super) fn empty_places(&self) -> Vec<u32> {
+        self.empty_links.places(&self.empty)
+    }
+
     /// Takes the rooms of a snapshot, each at its place; there are none.
     pub(super) fn refill(
         &mut self,
         rows: &SlabRows<RoomRow<'_>>,
+        empty: &[u32],
         mut room: impl FnMut(RoomIndex, &RoomRow<'_>, RoomKey) -> Result<Room, Unfit>,
     ) -> Result<(), Unfit> {
         fits("rooms (--max-rooms)", rows.len(), self.rooms_max)?;
         names_each(rows.free.iter().copied(), rows.len(), |at| !rows.has(at), "free places of rooms")?;
+        let is_empty = |at: usize| at > 0 && rows.at(at as u32).is_some_and(|row| row.empty_since_ns.is_some());
+        names_each(empty.iter().copied(), rows.len(), is_empty, "rooms that nobody is in")?;
         self.slots.resize_with(rows.len(), || None);
         self.free.extend(rows.free.iter().map(|&at| at as u16));
         for (at, row) in rows.all() {
@@ -345,6 +353,7 @@ impl Rooms {
             holds(self.find(&room.name, room.key_id).is_none(), "two rooms are one")?;
             self.settle(index, room);
         }
+        empty.iter().for_each(|&at| self.empty_links.push_back(&mut self.empty, at));
         Ok(())
     }
 

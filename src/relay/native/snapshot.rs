@@ -47,6 +47,7 @@ impl Native {
             feeding: self.membership_links.places(&self.feeding),
             feed_due_ns: self.feed_due.map(Time::nanos),
             rooms,
+            empty_rooms: self.rooms.empty_places(),
             highest_ended: self.rooms.highest_ended.0,
             room_timers: self.room_timers.rows(),
             closed: self.closed.rows(|(ccid, nonce)| (ccid.0, nonce.0), |&()| ()),
@@ -64,9 +65,6 @@ impl Native {
             instance: session.instance.0,
             name: &session.name,
             path: session.path.into(),
-            messages: session.messages.full_at_ns(),
-            bytes: session.bytes.full_at_ns(),
-            repair: session.repair.full_at_ns(),
             challenge: session.challenge.full_at_ns(),
             heard_ns: session.heard_ns,
             unreachable_ns: session.unreachable_ns,
@@ -117,7 +115,7 @@ impl Native {
         holds(is_countable(rows.highest_ended), "the numbers of rooms that ended")?;
         fit_pools(&self.pools, rows)?;
         let pools = &mut self.pools;
-        self.rooms.refill(&rows.rooms, |index, row, key| {
+        self.rooms.refill(&rows.rooms, &rows.empty_rooms, |index, row, key| {
             check_room(row, &rows.memberships.slots)?;
             Ok(Room::of(row, key, Ring::of(&row.ring, pools.of_mut(index), ring_limits(limits))?))
         })?;
@@ -182,9 +180,6 @@ fn session_of(row: &SessionRow<'_>, name: Arc<str>, member: MemberId) -> Session
         member,
         name,
         path: Path::from(row.path),
-        messages: Bucket::full_from(row.messages),
-        bytes: Bucket::full_from(row.bytes),
-        repair: Bucket::full_from(row.repair),
         challenge: Bucket::full_from(row.challenge),
         heard_ns: row.heard_ns,
         unreachable_ns: row.unreachable_ns,
@@ -193,7 +188,7 @@ fn session_of(row: &SessionRow<'_>, name: Arc<str>, member: MemberId) -> Session
         memberships: 0,
         is_used: row.is_used,
         muted: row.muted,
-        slowed: false,
+        repairs: 0,
         spoke: false,
         said: (0, 0),
     }

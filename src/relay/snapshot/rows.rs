@@ -152,6 +152,8 @@ pub(in crate::relay) struct NativeRows<'a> {
     pub(in crate::relay) feed_due_ns: Option<u64>,
     #[serde(borrow)]
     pub(in crate::relay) rooms: SlabRows<RoomRow<'a>>,
+    /// Those but the lobby that nobody is in, the one that has been so for longest first.
+    pub(in crate::relay) empty_rooms: Vec<u32>,
     pub(in crate::relay) highest_ended: u64,
     /// Rooms and when they are to be looked at, earliest first.
     pub(in crate::relay) room_timers: Vec<(u32, u64)>,
@@ -195,6 +197,10 @@ pub(in crate::relay) struct InstanceRow<'a> {
     pub(in crate::relay) member: u32,
     pub(in crate::relay) name: &'a str,
     pub(in crate::relay) muted: bool,
+    pub(in crate::relay) messages: u64,
+    pub(in crate::relay) bytes: u64,
+    pub(in crate::relay) repair: u64,
+    pub(in crate::relay) kicked: bool,
     pub(in crate::relay) session: Option<u32>,
     pub(in crate::relay) ended_ns: u64,
     /// Its next numbers, by a hash of the room.
@@ -209,9 +215,6 @@ pub(in crate::relay) struct SessionRow<'a> {
     pub(in crate::relay) instance: u32,
     pub(in crate::relay) name: &'a str,
     pub(in crate::relay) path: PathRow,
-    pub(in crate::relay) messages: u64,
-    pub(in crate::relay) bytes: u64,
-    pub(in crate::relay) repair: u64,
     pub(in crate::relay) challenge: u64,
     pub(in crate::relay) heard_ns: u64,
     pub(in crate::relay) unreachable_ns: u64,
