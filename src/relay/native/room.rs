@@ -10,7 +10,7 @@ use crate::relay::bucket::Bucket;
 use crate::relay::hash::SeededHash;
 use crate::relay::history::{Pool, RING_PAGES_MIN, Ring};
 use crate::relay::order::{Links, List};
-use crate::relay::snapshot::{RoomRow, SlabRows, Unfit, fits, holds, names_each};
+use crate::relay::snapshot::{RenewalRow, RoomRow, SlabRows, Unfit, fits, holds, names_each};
 use crate::wire::id::{KeyId, RoomHandle, RoomTag, Seq};
 use hashbrown::HashTable;
 use std::collections::VecDeque;
@@ -55,6 +55,28 @@ pub(super) struct Renewal {
     due: Time,
     /// Meanwhile somebody else was made to leave.
     is_wanted_again: bool,
+}
+
+impl Renewal {
+    fn row(&self) -> RenewalRow {
+        RenewalRow {
+            cast_tag: self.cast_tag.0,
+            until_ns: self.until.nanos(),
+            untold: u32::try_from(self.untold).unwrap_or(u32::MAX),
+            due_ns: self.due.nanos(),
+            is_wanted_again: self.is_wanted_again,
+        }
+    }
+
+    fn of(row: &RenewalRow) -> Self {
+        Self {
+            cast_tag: RoomTag(row.cast_tag),
+            until: Time::new(row.until_ns, 0),
+            untold: row.untold as usize,
+            due: Time::new(row.due_ns, 0),
+            is_wanted_again: row.is_wanted_again,
+        }
+    }
 }
 
 /// A room.
@@ -168,6 +190,7 @@ impl Room {
             sealed: self.sealed,
             unlisted: self.unlisted,
             tag: self.tag.0,
+            renewal: self.renewal.as_ref().map(Renewal::row),
             ring: self.ring.row(pool),
             all: self.members.all.clone(),
             live: self.members.live.clone(),
@@ -194,6 +217,7 @@ impl Room {
             sealed: row.sealed,
             unlisted: row.unlisted,
             tag: RoomTag(row.tag),
+            renewal: row.renewal.as_ref().map(Renewal::of),
             members: RoomMembers::default(),
             reports: List::EMPTY,
             cast_to: Seq(ring.head()),

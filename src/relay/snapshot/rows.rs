@@ -268,6 +268,7 @@ pub(in crate::relay) struct RoomRow<'a> {
     pub(in crate::relay) sealed: bool,
     pub(in crate::relay) unlisted: bool,
     pub(in crate::relay) tag: u64,
+    pub(in crate::relay) renewal: Option<RenewalRow>,
     #[serde(borrow)]
     pub(in crate::relay) ring: RingRow<'a>,
     /// Its memberships: all, the live ones, those that are fed; each as its list lies.
@@ -284,6 +285,16 @@ pub(in crate::relay) struct RoomRow<'a> {
     pub(in crate::relay) empty_since_ns: Option<u64>,
     pub(in crate::relay) presence: u64,
     pub(in crate::relay) creator: Option<PrefixRow>,
+}
+
+/// A room's new tag on its way to its members.
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+pub(in crate::relay) struct RenewalRow {
+    pub(in crate::relay) cast_tag: u64,
+    pub(in crate::relay) until_ns: u64,
+    pub(in crate::relay) untold: u32,
+    pub(in crate::relay) due_ns: u64,
+    pub(in crate::relay) is_wanted_again: bool,
 }
 
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
