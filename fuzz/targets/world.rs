@@ -470,7 +470,9 @@ impl World {
                 Event::Renamed { remote, name } => {
                     *self.here.get_mut(remote).expect("who is renamed is here") = name.to_string();
                 }
-                Event::Muted { remote, muted } => assert!(!muted || self.here.contains_key(remote), "who is muted is here"),
+                Event::Muted { remote, muted } => {
+                    assert!(!muted || self.here.contains_key(remote), "who is muted is here")
+                }
                 Event::Heard { .. } => {}
             }
         }
