@@ -18,6 +18,8 @@ use tracing_subscriber::{Registry, fmt, reload};
 
 /// The target of the line that tells what was suppressed, which is not.
 const LIMIT: &str = "limit";
+/// Who speaks of what operators do.
+const OPERATOR_MODULE: &str = "outcry::control";
 /// How often it comes at most.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How long the end waits for a terminal that takes nothing.
@@ -151,8 +153,9 @@ impl Write for &Writer {
     }
 }
 
-/// Lets through what is within the rate; the audit stream and the rest have
-/// one each, so that a storm of joins hides no warning.
+/// Lets through what is within the rate; what members do, what operators do,
+/// and the rest have one each, so that a storm of joins hides no warning and
+/// not who was banned meanwhile.
 struct Limit {
     start: Instant,
     gates: Mutex<Gates>,
@@ -162,6 +165,7 @@ struct Limit {
 #[derive(Default)]
 struct Gates {
     audit: Gate,
+    operator: Gate,
     other: Gate,
 }
 
@@ -174,6 +178,7 @@ impl<S: Subscriber> Layer<S> for Limit {
         let now = self.start.elapsed();
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         let (gate, lost) = match target {
+            AUDIT if is_of_operator(event) => (&mut gates.operator, &self.lost.audit),
             AUDIT => (&mut gates.audit, &self.lost.audit),
             _ => (&mut gates.other, &self.lost.other),
         };
@@ -183,6 +188,11 @@ impl<S: Subscriber> Layer<S> for Limit {
         }
         passes
     }
+}
+
+/// What an operator did is said where it is done.
+fn is_of_operator(event: &Event<'_>) -> bool {
+    event.metadata().module_path().is_some_and(|module| module.starts_with(OPERATOR_MODULE))
 }
 
 /// A rate with a burst: the time at which what was let through would have been due.

@@ -15,7 +15,6 @@ use crate::server::{AUDIT, Handle, Report};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -158,14 +157,13 @@ impl Work {
     }
 
     /// Bans as the file has them by now.
-    fn read_bans(&mut self, path: Option<PathBuf>) -> Result<(), String> {
+    fn take_bans(&mut self, has_file: bool, read: BanBook) -> Result<(), String> {
         let now = unix_now_s();
         // Without a file the list is nowhere else.
-        let Some(path) = path else {
+        if !has_file {
             self.bans.forget_file();
             return Ok(());
-        };
-        let read = BanBook::read(Some(path)).map_err(|error| error.to_string())?;
+        }
         let former = std::mem::replace(&mut self.bans, read);
         let wanted = self.bans.bans(now);
         for ban in former.bans(now) {
@@ -194,9 +192,9 @@ impl Work {
         let reloaded = self.surroundings.read()?;
         let files = Files::of(&reloaded.config);
         // All that can be wrong is found before anything is changed.
-        BanBook::read(files.bans.clone()).map_err(|error| format!("nothing was changed: {error}"))?;
+        let bans = BanBook::read(files.bans.clone()).map_err(|error| format!("nothing was changed: {error}"))?;
         self.relay.reconfigure(reloaded.config.clone()).ok_or(ENDED)?;
-        self.read_bans(files.bans.clone())?;
+        self.take_bans(files.bans.is_some(), bans)?;
         self.files = files;
         self.kept = Kept::default();
         self.surroundings.changed(&reloaded.config);

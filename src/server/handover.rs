@@ -199,7 +199,7 @@ impl Server {
     fn offer(&self) -> io::Result<(Offer, Receiver<()>)> {
         let (socket, since_ns) = (self.socket.share()?, self.clock.now().nanos());
         let (verdict, decided) = mpsc::sync_channel(1);
-        Ok((Offer { image: self.image(since_ns), socket, clock: self.clock, since_ns, verdict }, decided))
+        Ok((Offer { image: self.image(since_ns), socket, clock: self.clock.clone(), since_ns, verdict }, decided))
     }
 
     fn image(&self, now_ns: u64) -> Vec<u8> {
