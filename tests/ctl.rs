@@ -17,6 +17,7 @@ use outcry::server::Server;
 use process::{HANG, Running, Serve, host, until};
 use serde_json::json;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::UdpSocket;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 
@@ -177,6 +178,29 @@ fn a_lockdown_holds_until_it_is_lifted() {
     relay.does(&["lockdown", "off"]);
     bob.says("bob");
     alice.hears_at_last("bob joined");
+}
+
+#[test]
+fn what_the_operator_did_is_in_the_log_whatever_comes_and_goes() {
+    let scratch = Scratch::new("told");
+    let steered = Steered::start(&scratch, &[]);
+    let (amy, flood) = (steered.joins("amy"), UdpSocket::bind((host(0), 0)).unwrap());
+    let Steered { relay, socket } = steered;
+    for number in 0..1000 {
+        flood.send_to(format!("m{number}").as_bytes(), relay.addr).unwrap();
+        flood.send_to(format!("m{number} : EXIT").as_bytes(), relay.addr).unwrap();
+        amy.says("amy : still here");
+    }
+    assert_eq!(ctl(&socket, &["ban", "add", "troll", "--reason", "spam"]).code, 0);
+    let mut process = relay.process;
+    process.signal("TERM");
+    assert_eq!(process.exit_code(), Some(0));
+    let log = process.err.rest();
+    assert!(log.contains("log lines left out"), "it was a flood: {log}");
+    assert!(
+        log.lines().any(|line| line.contains("banned") && line.contains("troll") && line.contains("spam")),
+        "{log}"
+    );
 }
 
 // ---- the socket ---------------------------------------------------------------------------
