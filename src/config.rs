@@ -133,8 +133,8 @@ pub const CONTROL_IDLE_MS: u64 = 30_000;
 /// How long a relay that hands over waits for the process that wants its place, in milliseconds: it
 /// stands still meanwhile.
 pub const TAKEOVER_DEADLINE_MS: u64 = 5_000;
-/// How long its process waits, when another one has it, for that one to have told its manager.
-pub const TAKEOVER_FAREWELL_MS: u64 = 1_000;
+/// How long it tries to tell a process that reads nothing that it goes on, in milliseconds.
+pub const TAKEOVER_REFUSAL_MS: u64 = 1_000;
 /// How often the members are written to the file of `--state`, if they have changed, in ms.
 pub const STATE_EVERY_MS: u64 = 3_000;
 /// How often if they have not: a file that is too old is not read, in ms.

@@ -10,6 +10,7 @@ mod process;
 use operator::{Member, Scratch, Steered};
 use outcry::blocking::Connection;
 use outcry::client::{Event, Options, RoomId, RoomSpec};
+use outcry::config;
 use outcry::control::Claim;
 use process::{Deadline, HANG, Running, Serve, outcry};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
@@ -351,6 +352,25 @@ fn a_process_that_asks_wrongly_dies_or_stalls_leaves_the_relay_as_it_was() {
     relay.relay.process.err.until("not handed over: the relay goes on");
     goes_on(&mut relay, [&alice, &bob], &mut nora, "after an earlier death");
 
+    // It could go on, and is gone before or after it was let.
+    says_taking_and_dies(&place);
+    relay.relay.process.err.until("not handed over: the relay goes on");
+    goes_on(&mut relay, [&alice, &bob], &mut nora, "after a death half-way");
+    drop(Claim::open(&place).unwrap().take().unwrap().standing.commit().unwrap());
+    relay.relay.process.err.until("not handed over: the relay goes on");
+    goes_on(&mut relay, [&alice, &bob], &mut nora, "after a late death");
+
+    // It was let, and nobody knows when it begins: it may, as long as it lives.
+    let committed = Claim::open(&place).unwrap().take().unwrap().standing.commit().unwrap();
+    bob.says("while nobody serves");
+    alice.0.set_read_timeout(Some(Duration::from_millis(config::TAKEOVER_DEADLINE_MS + 500))).unwrap();
+    assert!(alice.0.recv(&mut [0; 99]).is_err(), "two could serve");
+    alice.0.set_read_timeout(Some(HANG)).unwrap();
+    drop(committed);
+    relay.relay.process.err.until("not handed over: the relay goes on");
+    alice.hears_at_last("while nobody serves");
+    goes_on(&mut relay, [&alice, &bob], &mut nora, "after a death in its sleep");
+
     // It has no room for what is there.
     fails(&relay, &["--max-peers", "1"], "--max-peers");
     fails(&relay, &["--ban-file", "/"], "ban file");
@@ -367,6 +387,70 @@ fn a_process_that_asks_wrongly_dies_or_stalls_leaves_the_relay_as_it_was() {
 
     let relay = taken_over(relay, &[]);
     relay.relay.end();
+}
+
+/// Reads all that is handed over, says that it could go on, and hears no more.
+fn says_taking_and_dies(place: &Path) {
+    let mut stream = UnixStream::connect(place).unwrap();
+    stream.write_all(b"{\"do\":\"hand-over\",\"version\":1,\"pid\":1}\n").unwrap();
+    let mut reader = BufReader::new(&stream);
+    let mut goods = String::new();
+    // One line break goes with the descriptors.
+    reader.read_line(&mut goods).unwrap();
+    reader.read_line(&mut goods).unwrap();
+    let goods: serde_json::Value = serde_json::from_str(goods.trim()).unwrap();
+    let mut image = vec![0; goods["done"]["bytes"].as_u64().unwrap() as usize];
+    reader.read_exact(&mut image).unwrap();
+    stream.write_all(b"{\"keeps_socket\":true}\n").unwrap();
+}
+
+#[test]
+fn a_relay_that_dies_while_it_is_taken_over_is_outlived() {
+    for (name, says_taking) in [("early", false), ("late", true)] {
+        let scratch = Scratch::new(name);
+        let relay = Steered::start(&scratch, &[]);
+        let standing = Claim::open(Path::new(&relay.socket)).unwrap().take().unwrap().standing;
+        relay.relay.process.stands_still();
+        let (standing, commit) = if says_taking {
+            (None, Some(std::thread::spawn(move || standing.commit())))
+        } else {
+            (Some(standing), None)
+        };
+        // It is not answered as long as the other one is only silent.
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(commit.as_ref().is_none_or(|commit| !commit.is_finished()));
+        drop(relay);
+        // Whoever is not heard cannot know whether the other one goes on.
+        assert!(standing.is_none_or(|standing| standing.commit().is_err()));
+        assert!(commit.is_none_or(|commit| commit.join().unwrap().is_ok_and(|it| it.now_ns().is_none())));
+    }
+}
+
+#[test]
+fn the_new_process_waits_for_a_word_or_a_death_and_then_serves() {
+    let scratch = Scratch::new("waits");
+    let relay = Steered::start(&scratch, &[]);
+    let (alice, bob) = (relay.joins("alice"), relay.joins("bob"));
+    let taken = Claim::open(Path::new(&relay.socket)).unwrap().take().unwrap();
+    drop(relay);
+    for (name, late) in [("word", true), ("death", false)] {
+        let path = scratch.path(name);
+        let socket = taken.socket.try_clone().unwrap();
+        let pretender = Pretender::with(Path::new(&path), socket, taken.image.clone(), move |stream, lines| {
+            assert_eq!(lines.next().unwrap().unwrap(), r#"{"keeps_socket":true}"#);
+            if late {
+                std::thread::sleep(Duration::from_millis(2 * config::TAKEOVER_DEADLINE_MS + 500));
+                (&*stream).write_all(b"{\"done\":{\"now_ns\":1000}}\n").unwrap();
+                assert_eq!(lines.next().unwrap().unwrap(), "", "it serves");
+            }
+        });
+        let next = Serve::from(Running::outcry(&["serve", "--lang", "en", "--takeover", &path]));
+        pretender.0.join().unwrap();
+        bob.says(name);
+        alice.hears_at_last(name);
+        // Without a word to its members.
+        drop(next);
+    }
 }
 
 #[test]
@@ -389,11 +473,27 @@ fn a_wrong_configuration_is_said_before_the_relay_is_asked() {
     fails(&Steered { socket: scratch.path("nowhere.sock"), ..relay }, &[], "cannot take over at");
 }
 
+/// What the new process says.
+type Said<'s> = std::io::Lines<BufReader<&'s UnixStream>>;
+
 /// What some other program says when it is asked for its relay.
 struct Pretender(JoinHandle<()>);
 
 impl Pretender {
     fn at(path: &Path, image: Vec<u8>) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        Self::with(path, socket, image, |_, lines| {
+            assert!(lines.next().is_none_or(|line| line.is_err()), "it takes nothing of that");
+        })
+    }
+
+    /// Hands over these, and does what follows.
+    fn with(
+        path: &Path,
+        socket: UdpSocket,
+        image: Vec<u8>,
+        then: impl FnOnce(&UnixStream, &mut Said<'_>) + Send + 'static,
+    ) -> Self {
         let listener = UnixListener::bind(path).unwrap();
         Self(std::thread::spawn(move || {
             let (stream, _) = listener.accept().unwrap();
@@ -401,7 +501,6 @@ impl Pretender {
             assert!(lines.next().unwrap().unwrap().contains("takeover"));
             (&stream).write_all(b"{\"done\":{\"address\":\"127.0.0.1:1\"}}\n").unwrap();
             assert!(lines.next().unwrap().unwrap().contains("hand-over"));
-            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
             let mut beside = SendAncillaryBuffer::new(&mut space);
             let along = [socket.as_fd(), listener.as_fd()];
@@ -410,7 +509,7 @@ impl Pretender {
             let goods = format!("{{\"done\":{{\"bytes\":{},\"admin\":false,\"bans\":[]}}}}\n", image.len());
             (&stream).write_all(goods.as_bytes()).unwrap();
             (&stream).write_all(&image).unwrap();
-            assert!(lines.next().is_none_or(|line| line.is_err()), "it takes nothing of that");
+            then(&stream, &mut lines);
         }))
     }
 }

@@ -133,7 +133,7 @@ fn run_relay(
     let face = admin::open(&config, None)?;
     let mut server = start(&config, socket)?;
     operate::restore(&mut server, &prepared, &config);
-    Ready { config, sources, prepared, face, server, log }.run(|_, _| Ok(()))
+    Ready { config, sources, prepared, face, server, log }.run(|_| ())
 }
 
 fn start(config: &Config, socket: Option<UdpSocket>) -> Result<Server, ServerError> {
@@ -169,14 +169,18 @@ fn run_instead(mut sources: Sources, from: &Path, log: LevelHandle) -> Result<()
     drop(image);
     let face = admin::open(&config, admin)?;
     operate::take_over(&mut server, &mut prepared, &config, &mut standing)?;
-    Ready { config, sources, prepared, face, server, log }.run(|server, manager| {
-        let committed = standing.commit()?;
-        server.set_clock(committed.now_ns());
+    let committed = standing.commit()?;
+    match committed.now_ns() {
+        Some(now_ns) => server.set_clock(now_ns),
+        None => tracing::warn!("the other process died while it handed over: this one goes on"),
+    }
+    let members = server.directory().len();
+    tracing::info!(target: AUDIT, from = %from.display(), members, "taken over from another process");
+    // If something goes wrong before this one turns, the other goes on.
+    Ready { config, sources, prepared, face, server, log }.run(|manager| {
         // Before the other process ends, which a manager could take for the relay's end.
         manager.main_process();
-        let members = server.directory().len();
-        tracing::info!(target: AUDIT, from = %from.display(), members, "taken over from another process");
-        Ok(())
+        committed.serving();
     })
 }
 
@@ -192,11 +196,9 @@ struct Ready {
 
 impl Ready {
     /// Runs it until a signal, the console or the operator ends it, or another
-    /// process takes it over. `begin` is the last that can go wrong before.
-    fn run(
-        self,
-        begin: impl FnOnce(&mut Server, &Manager) -> Result<(), Box<dyn Error>>,
-    ) -> Result<(), Box<dyn Error>> {
+    /// process takes it over. `begins` comes right before the first turn, which
+    /// nobody could take back.
+    fn run(self, begins: impl FnOnce(&Manager)) -> Result<(), Box<dyn Error>> {
         let Self { config, sources, prepared, face, mut server, log } = self;
         for warning in server.warnings() {
             tracing::warn!("{warning}");
@@ -207,7 +209,6 @@ impl Ready {
         let _admin = admin::serve(face, &server)?;
         // Before it is told that it listens: whoever reads that may stop it.
         signals::watch(server.handle(), manager.clone(), &operating);
-        begin(&mut server, &manager)?;
         print_line(format_args!("listening on {}", server.local_addr()));
         tracing::info!(plain = %limits.plain, peers_max = limits.peers_max, "started");
         let (observer, notices) = mpsc::sync_channel(NOTICES_MAX);
@@ -220,6 +221,7 @@ impl Ready {
             let manager = manager.clone();
             server.beat_every(every, move || manager.alive());
         }
+        begins(&manager);
         manager.ready();
         let ended = server.run();
         operating.end();

@@ -1,6 +1,6 @@
 //! Owns a conversation that has an end: whoever is at the other end of the
-//! stream, each step is over by a fixed moment. Descriptors can go along.
-//! Never knows what is said.
+//! stream, each step is over by a fixed moment, until only its death is waited
+//! for. Descriptors can go along. Never knows what is said.
 
 use super::now;
 use rustix::io::Errno;
@@ -9,6 +9,7 @@ use rustix::net::{
 };
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
+use std::net::Shutdown;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -18,21 +19,32 @@ pub(super) const DESCRIPTORS_MAX: usize = 3;
 /// What they go along with.
 const BESIDE: [u8; 1] = *b"\n";
 
-/// A blocking stream on which nothing takes longer than until a moment.
+/// A blocking stream on which nothing takes longer than until a moment, if there is one.
 pub(super) struct Bounded {
     stream: UnixStream,
-    until: Instant,
+    until: Option<Instant>,
 }
 
 impl Bounded {
     pub(super) fn new(stream: UnixStream, span: Duration) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
-        Ok(Self { stream, until: now() + span })
+        Ok(Self { stream, until: Some(now() + span) })
     }
 
     /// From now on it has this long.
     pub(super) fn extend(&mut self, span: Duration) {
-        self.until = now() + span;
+        self.until = Some(now() + span);
+    }
+
+    /// From now on it has as long as the other one lives.
+    pub(super) fn unbind(&mut self) {
+        self.until = None;
+    }
+
+    /// From now on the other one can say nothing more: it is told so if it tries.
+    pub(super) fn deafen(&self) {
+        // Where it is gone there is nobody to tell.
+        let _ = self.stream.shutdown(Shutdown::Read);
     }
 
     /// Sends descriptors, and one byte with them.
@@ -42,7 +54,7 @@ impl Bounded {
         if !beside.push(SendAncillaryMessage::ScmRights(descriptors)) {
             return Err(io::Error::other("too many descriptors"));
         }
-        self.stream.set_write_timeout(Some(self.left()?))?;
+        self.stream.set_write_timeout(self.left()?)?;
         rustix::net::sendmsg(&self.stream, &[IoSlice::new(&BESIDE)], &mut beside, SendFlags::NOSIGNAL)?;
         Ok(())
     }
@@ -52,7 +64,7 @@ impl Bounded {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut beside = RecvAncillaryBuffer::new(&mut space);
         let mut byte = [0];
-        self.stream.set_read_timeout(Some(self.left()?))?;
+        self.stream.set_read_timeout(self.left()?)?;
         let mut parts = [IoSliceMut::new(&mut byte)];
         let received = loop {
             match rustix::net::recvmsg(&self.stream, &mut parts, &mut beside, CLOSE_ON_EXEC) {
@@ -72,9 +84,9 @@ impl Bounded {
         Ok((byte, descriptors))
     }
 
-    fn left(&self) -> io::Result<Duration> {
-        let left = self.until.saturating_duration_since(now());
-        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let left = self.until.map(|until| until.saturating_duration_since(now()));
+        if left.is_some_and(|left| left.is_zero()) { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
     }
 }
 
@@ -85,14 +97,14 @@ const CLOSE_ON_EXEC: RecvFlags = RecvFlags::empty();
 
 impl Read for Bounded {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(self.left()?))?;
+        self.stream.set_read_timeout(self.left()?)?;
         self.stream.read(to)
     }
 }
 
 impl Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.left()?))?;
+        self.stream.set_write_timeout(self.left()?)?;
         self.stream.write(bytes)
     }
 

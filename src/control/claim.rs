@@ -1,6 +1,7 @@
 //! Owns the taking over of a running relay, from the side of the new process:
-//! it asks, takes everything in, and says so when nothing more can go wrong.
-//! Never turns a loop: until [`Standing::commit`] has returned another one serves.
+//! it asks, takes everything in, says so when nothing more can go wrong, and once
+//! more when it serves. Never turns a loop: until [`Standing::commit`] has
+//! returned another one serves.
 
 use super::bounded::Bounded;
 use super::protocol::{Answer, Ask, BanRow, Goods, Taking, Terms, Yours};
@@ -65,10 +66,11 @@ pub struct Standing {
     pub(super) keeps_socket: bool,
 }
 
-/// A relay that was taken over. When this is dropped its process ends.
+/// A relay that was taken over. Its process waits for [`serving`](Self::serving),
+/// and goes on when this is dropped instead.
 pub struct Committed {
-    now_ns: u64,
-    _talk: BufReader<Bounded>,
+    now_ns: Option<u64>,
+    talk: BufReader<Bounded>,
 }
 
 impl Claim {
@@ -125,24 +127,45 @@ impl Claim {
 }
 
 impl Standing {
-    /// Says that nothing can go wrong any more. When this has returned, the
-    /// relay is this process's.
+    /// Says that all is ready. When this has returned, the relay is this process's.
+    ///
+    /// The other one answers by its own deadline, or before it closes the stream: an
+    /// end without an answer is its death. So nothing is too late here.
     ///
     /// # Errors
     /// The other one goes on.
     pub fn commit(self) -> Result<Committed, ClaimError> {
         let mut talk = self.talk;
-        tell(&mut talk, &Taking { keeps_socket: self.keeps_socket })?;
-        let Yours { now_ns } = answer(&mut talk)?;
-        Ok(Committed { now_ns, _talk: talk })
+        let told = tell(&mut talk, &Taking { keeps_socket: self.keeps_socket });
+        talk.get_mut().unbind();
+        match (told, answer(&mut talk)) {
+            (_, Err(refused @ ClaimError::Refused(_))) => Err(refused),
+            // It did not hear: it may have gone on, and not been able to say so.
+            (Err(error), _) => Err(error.into()),
+            (Ok(()), Ok(Yours { now_ns })) => Ok(Committed { now_ns: Some(now_ns), talk }),
+            (Ok(()), Err(ClaimError::Broken(end))) if is_end(&end) => Ok(Committed { now_ns: None, talk }),
+            (Ok(()), Err(error)) => Err(error),
+        }
     }
 }
 
 impl Committed {
     /// What its clock shows, in ns: for [`Server::set_clock`](crate::server::Server::set_clock).
-    pub fn now_ns(&self) -> u64 {
+    /// `None`: it died before it could say so.
+    pub fn now_ns(&self) -> Option<u64> {
         self.now_ns
     }
+
+    /// Says that the loop begins: the other process ends.
+    pub fn serving(mut self) {
+        // If it is dead, this one serves nonetheless.
+        let _ = self.talk.get_mut().write_all(b"\n");
+    }
+}
+
+/// Whether there was an end in the place of an answer.
+fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
 }
 
 fn tell(talk: &mut BufReader<Bounded>, what: &impl Serialize) -> io::Result<()> {

@@ -2,12 +2,15 @@
 //! there: what it says to the process that wants its place, and until when
 //! nothing has happened. Never looks into what it hands over.
 //!
-//! The loop stands still from the offer on. Until `Yours` is written this
-//! process goes on after whatever goes wrong; once it is written it is silent.
+//! The loop stands still from the offer on. Until `Yours` is written this process
+//! goes on after whatever goes wrong, and always says so before it closes the
+//! stream; to the other one an end without a word is this one's death. Once
+//! `Yours` is written it is for the other one to serve, and only its death
+//! before it has said that it does makes this process go on.
 
 use super::bounded::Bounded;
 use super::protocol::{Answer, BanRow, Goods, Taking, Yours};
-use crate::config::{TAKEOVER_DEADLINE_MS, TAKEOVER_FAREWELL_MS};
+use crate::config::{TAKEOVER_DEADLINE_MS, TAKEOVER_REFUSAL_MS};
 use crate::server::{Handle, IMAGE_VERSION, Offer};
 use serde::{Serialize, de::DeserializeOwned};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -62,21 +65,26 @@ pub(super) fn hand_over(
     relay: &Handle,
     luggage: Luggage<'_>,
 ) -> Result<Taken, String> {
-    let broken = |error: io::Error| format!("the new process does not answer: {error}");
     let mut talk = Bounded::new(claimant.stream, Duration::from_millis(TAKEOVER_DEADLINE_MS)).map_err(broken)?;
-    if let Some(why) = objection {
-        let _ = talk.write_all(Answer::Failed(why.clone()).line().as_bytes());
-        return Err(why);
+    let done = objection.map_or_else(|| offer(&mut talk, relay, luggage), Err);
+    if let Err(why) = &done {
+        refuse(talk, why);
     }
+    done
+}
+
+/// Offers it, until the other process serves or this one goes on.
+fn offer(talk: &mut Bounded, relay: &Handle, luggage: Luggage<'_>) -> Result<Taken, String> {
     let offer = relay.hand_over().ok_or("the relay has ended, or cannot share its socket")?;
     talk.extend(Duration::from_millis(TAKEOVER_DEADLINE_MS));
-    let taking = present(&mut talk, &offer, luggage).map_err(broken)?;
+    let taking = present(talk, &offer, luggage).map_err(broken)?;
     let now_ns = offer.now_ns();
-    // Whatever is after this line is its business.
-    say(&mut talk, &Yours { now_ns }).map_err(broken)?;
+    say(talk, &Yours { now_ns }).map_err(broken)?;
     let stood_ns = offer.stood_ns();
+    if !comes_to_serve(talk) {
+        return Err("the new process died before it served".to_owned());
+    }
     offer.conclude();
-    farewell(talk);
     Ok(Taken { keeps_socket: taking.keeps_socket, stood_ns })
 }
 
@@ -91,11 +99,31 @@ fn present(talk: &mut Bounded, offer: &Offer, luggage: Luggage<'_>) -> io::Resul
     read_line(&mut BufReader::new(talk.take(LINE_BYTES_MAX)))
 }
 
-/// Waits until the new process has told its manager and closed the stream: with
-/// our end a manager would take the relay for gone.
-fn farewell(mut talk: Bounded) {
-    talk.extend(Duration::from_millis(TAKEOVER_FAREWELL_MS));
-    let _ = talk.read(&mut [0]);
+/// Whether the new process, whose the relay is, serves. However long it is silent
+/// it may still begin, so only its death is a no: the stream ends.
+fn comes_to_serve(talk: &mut Bounded) -> bool {
+    talk.unbind();
+    loop {
+        match talk.read(&mut [0]) {
+            Ok(len) => return len > 0,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // It was reset: with nothing to wait for there is no other error.
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Says that this process goes on. Whoever could say `Taking` before has read
+/// all that was sent, so that this has room and it finds it; whoever could not
+/// takes nothing. So nobody sees an end without a word while this one lives.
+fn refuse(mut talk: Bounded, why: &str) {
+    talk.deafen();
+    talk.extend(Duration::from_millis(TAKEOVER_REFUSAL_MS));
+    let _ = talk.write_all(Answer::Failed(why.to_owned()).line().as_bytes());
+}
+
+fn broken(error: io::Error) -> String {
+    format!("the new process does not answer: {error}")
 }
 
 /// Says that something is done, and what came of it.
