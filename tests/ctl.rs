@@ -304,6 +304,10 @@ impl Surroundings for NoProgram {
     fn draining(&mut self, _: usize) {}
     fn stopping(&mut self) {}
 
+    fn is_watched(&self) -> bool {
+        false
+    }
+
     fn admin(&self) -> Option<std::os::fd::OwnedFd> {
         None
     }

@@ -17,9 +17,10 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use std::io::{BufRead, BufReader, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
@@ -288,24 +289,6 @@ fn scraped(port: &str) -> String {
     page
 }
 
-#[test]
-fn the_service_manager_is_told_who_serves() {
-    let scratch = Scratch::new("pid");
-    let path = PathBuf::from(scratch.path("notify"));
-    let manager = UnixDatagram::bind(&path).unwrap();
-    manager.set_read_timeout(Some(HANG)).unwrap();
-    let told = || {
-        let mut bytes = [0; 64];
-        let len = manager.recv(&mut bytes).unwrap();
-        String::from_utf8(bytes[..len].to_vec()).unwrap()
-    };
-    let relay = Steered::start(&scratch, &[]);
-    let mut next = outcry(&["serve", "--takeover", &relay.socket]);
-    let next = Serve::from(Running::start(next.env("NOTIFY_SOCKET", &path)));
-    assert_eq!((told(), told()), (format!("MAINPID={}", next.process.id()), "READY=1".to_owned()));
-    next.end();
-}
-
 // ---- when it goes wrong ----------------------------------------------------------------
 
 /// Everybody can still talk, and nobody had to come again.
@@ -461,6 +444,30 @@ fn a_relay_that_drains_is_not_taken_over() {
     relay.does(&["drain", "--deadline", "60s"]);
     fails(&relay, &[], "drains");
     assert_eq!(relay.json(&["peers"]).len(), 1);
+}
+
+/// To its manager the end of its process would be the service's.
+#[test]
+fn a_relay_of_a_service_manager_is_restarted_and_not_taken_over() {
+    let scratch = Scratch::new("unit");
+    let (socket, ear) = (scratch.path("ctl.sock"), scratch.path("notify"));
+    let _manager = UnixDatagram::bind(&ear).unwrap();
+    let mut command = outcry(&["serve", "--bind", "127.0.0.1:0", "--control", &socket]);
+    let relay = Serve::from(Running::start(command.env("NOTIFY_SOCKET", &ear)));
+    let relay = Steered { relay, socket: socket.clone() };
+    fails(&relay, &[], "systemctl restart");
+    relay.relay.end();
+    let handed = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let addr = handed.local_addr().unwrap();
+    // The shell's process becomes the relay's.
+    let mut command = Command::new("sh");
+    let line = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" \"$@\"";
+    command.args(["-c", line, env!("CARGO_BIN_EXE_outcry"), "serve", "--control", &socket]).env("NO_COLOR", "1");
+    command.stdin(OwnedFd::from(handed)).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let relay = Steered { relay: Serve::from(Running::start_with(&mut command)), socket };
+    fails(&relay, &[], "systemctl restart");
+    assert_eq!(relay.relay.addr, addr);
+    relay.relay.end();
 }
 
 #[test]

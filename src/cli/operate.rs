@@ -165,6 +165,10 @@ impl Surroundings for Program {
         self.manager.stopping();
     }
 
+    fn is_watched(&self) -> bool {
+        self.manager.has_started_us()
+    }
+
     fn admin(&self) -> Option<OwnedFd> {
         self.admin.as_ref()?.try_clone().ok()
     }

@@ -133,7 +133,7 @@ fn run_relay(
     let face = admin::open(&config, None)?;
     let mut server = start(&config, socket)?;
     operate::restore(&mut server, &prepared, &config);
-    Ready { config, sources, prepared, face, server, log }.run(|_| ())
+    Ready { config, sources, prepared, face, server, log }.run(|| ())
 }
 
 fn start(config: &Config, socket: Option<UdpSocket>) -> Result<Server, ServerError> {
@@ -177,11 +177,7 @@ fn run_instead(mut sources: Sources, from: &Path, log: LevelHandle) -> Result<()
     let members = server.directory().len();
     tracing::info!(target: AUDIT, from = %from.display(), members, "taken over from another process");
     // If something goes wrong before this one turns, the other goes on.
-    Ready { config, sources, prepared, face, server, log }.run(|manager| {
-        // Before the other process ends, which a manager could take for the relay's end.
-        manager.main_process();
-        committed.serving();
-    })
+    Ready { config, sources, prepared, face, server, log }.run(|| committed.serving())
 }
 
 /// A relay that can run, and all around it.
@@ -198,7 +194,7 @@ impl Ready {
     /// Runs it until a signal, the console or the operator ends it, or another
     /// process takes it over. `begins` comes right before the first turn, which
     /// nobody could take back.
-    fn run(self, begins: impl FnOnce(&Manager)) -> Result<(), Box<dyn Error>> {
+    fn run(self, begins: impl FnOnce()) -> Result<(), Box<dyn Error>> {
         let Self { config, sources, prepared, face, mut server, log } = self;
         for warning in server.warnings() {
             tracing::warn!("{warning}");
@@ -221,8 +217,8 @@ impl Ready {
             let manager = manager.clone();
             server.beat_every(every, move || manager.alive());
         }
-        begins(&manager);
         manager.ready();
+        begins();
         let ended = server.run();
         operating.end();
         let report = ended?;

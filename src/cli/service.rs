@@ -15,6 +15,7 @@ const BEATS: u32 = 3;
 pub(super) struct Manager {
     ear: Option<Arc<(UnixDatagram, SocketAddr)>>,
     dead_after: Option<Duration>,
+    has_started_us: bool,
 }
 
 impl Manager {
@@ -23,7 +24,10 @@ impl Manager {
         let variable = |name| std::env::var(name).ok();
         let ear = variable("NOTIFY_SOCKET").and_then(|path| open(&path).map(Arc::new).ok());
         let dead_after = dead_after(variable("WATCHDOG_PID"), variable("WATCHDOG_USEC"), std::process::id());
-        Self { ear, dead_after }
+        // It listens to us, or has given us a socket.
+        let is_ours = |pid: String| pid.parse() == Ok(std::process::id());
+        let has_started_us = variable("NOTIFY_SOCKET").is_some() || variable("LISTEN_PID").is_some_and(is_ours);
+        Self { ear, dead_after, has_started_us }
     }
 
     /// The relay listens.
@@ -31,9 +35,9 @@ impl Manager {
         self.say("READY=1");
     }
 
-    /// This process is the service's main one from now on (`NotifyAccess=all` lets it say so).
-    pub(super) fn main_process(&self) {
-        self.say(&format!("MAINPID={}", std::process::id()));
+    /// Whether our end is to it the relay's, whoever else goes on.
+    pub(super) fn has_started_us(&self) -> bool {
+        self.has_started_us
     }
 
     /// What people are shown about it.
@@ -99,7 +103,7 @@ mod tests {
         let name = format!("outcry-test-{}", std::process::id());
         let hears = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         let ear = open(&format!("@{name}")).map(Arc::new).ok();
-        let manager = Manager { ear, dead_after: None };
+        let manager = Manager { ear, dead_after: None, has_started_us: true };
         manager.ready();
         let mut text = [0; 64];
         let len = hears.recv(&mut text).unwrap();

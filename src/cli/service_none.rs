@@ -12,7 +12,9 @@ impl Manager {
 
     pub(super) fn ready(&self) {}
 
-    pub(super) fn main_process(&self) {}
+    pub(super) fn has_started_us(&self) -> bool {
+        false
+    }
 
     pub(super) fn status(&self, _text: &str) {}
 

@@ -67,6 +67,9 @@ pub trait Surroundings: Send {
     /// The relay is about to end.
     fn stopping(&mut self);
 
+    /// Whether a service manager takes the end of this process for the relay's.
+    fn is_watched(&self) -> bool;
+
     /// The listener of the admin face, if there is one: it goes to whoever takes over.
     fn admin(&self) -> Option<OwnedFd>;
 }

@@ -218,7 +218,12 @@ impl Work {
 
     fn objection(&self, version: u32) -> Option<String> {
         let drains = self.drain_until.map(|_| "the relay drains, and is about to end".to_owned());
-        takeover::other_version(version).or(drains)
+        let watched = self.surroundings.is_watched().then(|| {
+            "a service manager has started the relay that runs, and would take its end for the service's: restart \
+             the unit instead (systemctl restart outcry)"
+                .to_owned()
+        });
+        takeover::other_version(version).or(watched).or(drains)
     }
 
     /// Hands the relay over, if `claimant` takes it.
