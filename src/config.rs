@@ -133,6 +133,9 @@ pub const CONTROL_IDLE_MS: u64 = 30_000;
 /// How long a relay that hands over waits for the process that wants its place, in milliseconds: it
 /// stands still meanwhile.
 pub const TAKEOVER_DEADLINE_MS: u64 = 5_000;
+/// How long timers wait, when a relay has stood still, until all that came meanwhile is received,
+/// in milliseconds.
+pub const CATCH_UP_MS: u64 = 1_000;
 /// How long it tries to tell a process that reads nothing that it goes on, in milliseconds.
 pub const TAKEOVER_REFUSAL_MS: u64 = 1_000;
 /// How often the members are written to the file of `--state`, if they have changed, in ms.

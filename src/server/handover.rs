@@ -162,6 +162,7 @@ impl Server {
         server.tally = SendTally { offered, offered_cast, offered_single, sent, dropped, trains_refused };
         server.histograms = Histograms::resume(&image.histograms).ok_or(ImageError::NotWhole)?;
         (server.notices_lost, server.base_bytes) = (image.notices_lost, image.base_bytes);
+        server.has_stood_still = true;
         server.socket.set_kernel_drops(image.kernel_drops);
         for member in image.members {
             let remote = member.remote.into();
@@ -191,6 +192,7 @@ impl Server {
             Err(error) => tracing::warn!(%error, "the socket cannot be shared: the relay is not handed over"),
         }
         self.stopping |= self.is_handed_over;
+        self.has_stood_still = true;
         if self.is_handed_over {
             self.requests.set_unready();
         }
@@ -257,6 +259,7 @@ mod tests {
         let next = Server::resume(&config, socket, &image).unwrap();
         let books = |server: &Server| Report { uptime_ns: 0, resident_bytes: 0, ..server.report() };
         assert_eq!(books(&next), books(&server));
+        assert!(next.has_stood_still, "its timers wait for its datagrams");
         assert!(next.report().sojourn_ns.count > 0 && next.clock.now() >= server.turn_began);
         assert_eq!(next.directory.members(), server.directory.members());
     }

@@ -110,6 +110,10 @@ pub struct Server {
     pulse: Option<Pulse>,
     /// Whether timers went before the datagrams in this turn; they alternate.
     timers_first: bool,
+    /// The loop has not turned for as long as another process was asked to take its place.
+    has_stood_still: bool,
+    /// Timers wait for what came meanwhile, at most until then.
+    catch_up_until: Option<Time>,
     stopping: bool,
     /// Another process goes on with the socket and the members.
     is_handed_over: bool,
@@ -167,6 +171,8 @@ impl Server {
             stats_due: (!stats_every.is_zero()).then(|| clock.now() + stats_every),
             pulse: None,
             timers_first: false,
+            has_stood_still: false,
+            catch_up_until: None,
             stopping: false,
             is_handed_over: false,
             broken: None,
@@ -441,7 +447,7 @@ impl Server {
     }
 
     fn handle_deadlines(&mut self) {
-        if self.is_blocked() {
+        if self.is_blocked() || self.catches_up() {
             return;
         }
         let now = self.clock.now();
@@ -454,6 +460,19 @@ impl Server {
             let report = self.report();
             self.tell(Notice::Stats(Box::new(report)));
         }
+    }
+
+    /// Whether something waits that was sent while the loop stood still: a sign
+    /// of life, say, that is older than the deadline which it would have moved.
+    fn catches_up(&mut self) -> bool {
+        let now = self.clock.now();
+        if std::mem::take(&mut self.has_stood_still) {
+            self.readable = true;
+            self.catch_up_until = Some(now + Duration::from_millis(config::CATCH_UP_MS));
+        }
+        let readable = self.readable;
+        self.catch_up_until = self.catch_up_until.filter(|&until| readable && now < until);
+        self.catch_up_until.is_some()
     }
 
     /// Sends what the core wants sent, and brings the views up to date.
@@ -680,6 +699,29 @@ mod tests {
         assert!(!server.is_idle(), "the rest is not forgotten");
         settle(&mut server);
         assert!(server.report().counters.relayed > relayed);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_came_while_the_loop_stood_still_goes_before_what_fell_due() {
+        for turns_before in 0..2 {
+            let mut server = server(|config| config.limits.idle_ms = 5_000);
+            let [alice, _bob] = members(&mut server, ["alice", "bob"]);
+            (0..turns_before).for_each(|_| server.turn(Some(MOMENT)).unwrap());
+            // More than one turn takes.
+            for _ in 0..2 * config::INBOX_DATAGRAMS {
+                alice.send_to(b"alice : hi", server.local_addr()).unwrap();
+            }
+            let (asked, offered) = mpsc::sync_channel(1);
+            // Whoever asked is gone.
+            drop(offered);
+            server.hand_over(&asked);
+            server.set_clock(server.clock.now().nanos() + 6_000_000_000);
+            settle(&mut server);
+            server.turn(Some(MOMENT)).unwrap();
+            let here: Vec<_> = server.directory.members().iter().map(|member| member.name.to_string()).collect();
+            assert_eq!(here, ["alice"]);
+        }
     }
 
     #[test]
