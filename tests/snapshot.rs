@@ -116,7 +116,7 @@ fn more_than_there_is_room_for_is_refused_and_named() {
         }
     };
     assert_eq!(refused(|limits| limits.peers_max = 2), "there are 3 plain members (--max-peers), and room for 2");
-    assert!(refused(|limits| limits.sessions_max = 3).contains("--max-sessions"));
+    assert!(refused(|limits| limits.sessions_max = 2).contains("--max-sessions"));
     assert!(refused(|limits| limits.rooms_max = 2).contains("--max-rooms"));
     assert!(refused(|limits| limits.rings_bytes_max = config::RING_BYTES_SMALLEST).contains("--history-bytes-total"));
     // More room is none too much, and whoever comes next has it.
@@ -125,6 +125,31 @@ fn more_than_there_is_room_for_is_refused_and_named() {
     (more.ring_bytes_max, more.rings_bytes_max) = (1 << 20, 16 << 20);
     let relay = Relay::resume(&more, addr(OWN), &snapshot).expect("it fits");
     assert_eq!(relay.members(), bench.relay.members());
+}
+
+/// Limits are of what is there, and not of what was there once.
+#[test]
+fn who_has_left_takes_no_room() {
+    let mut bench = Bench::new(&limits());
+    let room = |number| format!("r{}", number % 5);
+    let natives = (1..=20).map(|number| Native::in_room(&mut bench, number, "one", &room(number)).0);
+    let mut natives: Vec<_> = natives.collect();
+    let mut last = natives.pop().expect("there are some");
+    for mut native in natives {
+        let datagram = native.datagram(&[Frame::Close { code: outcry::wire::header::Code::Ok, reason: "" }]);
+        bench.hear(native.at, &datagram);
+    }
+    // The other rooms end, too; it is at the last places of all.
+    for _ in 0..30 {
+        bench.run(Duration::from_secs(40));
+        last.join(&mut bench, "r0");
+    }
+    assert_eq!((bench.relay.sessions(), bench.relay.rooms()), (1, 2));
+    let snapshot = bench.relay.snapshot();
+    let mut fewer = limits();
+    (fewer.sessions_max, fewer.rooms_max) = (3, 3);
+    let relay = Relay::resume(&fewer, addr(OWN), &snapshot).expect("one is here");
+    live(relay);
 }
 
 fn bytes() -> &'static [u8] {

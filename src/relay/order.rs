@@ -45,6 +45,12 @@ impl Links {
         self.capacity
     }
 
+    /// Has at least so many places.
+    pub(super) fn grow(&mut self, places: usize) {
+        assert!(places <= APART as usize, "every place has a number");
+        self.capacity = self.capacity.max(places);
+    }
+
     /// What is in `list`, first to last.
     pub(super) fn places(&self, list: &List) -> Vec<u32> {
         std::iter::successors(list.first(), |&at| self.next(at)).collect()

@@ -21,6 +21,13 @@ impl Timers {
         Self { heap: Vec::with_capacity(keys as usize), places: vec![NONE; keys as usize].into_boxed_slice() }
     }
 
+    /// Has at least so many keys.
+    pub(super) fn grow(&mut self, keys: usize) {
+        let mut places = std::mem::take(&mut self.places).into_vec();
+        places.resize(keys.max(places.len()), NONE);
+        self.places = places.into_boxed_slice();
+    }
+
     /// Keys that have a deadline.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {

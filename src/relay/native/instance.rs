@@ -189,7 +189,8 @@ impl Instances {
 
     /// Takes the instances of a snapshot, each at its place; none is known.
     pub(super) fn refill(&mut self, rows: &SlabRows<InstanceRow<'_>>, ended: &[u32]) -> Result<(), Unfit> {
-        fits("native clients (--max-sessions)", rows.len(), self.links.capacity())?;
+        fits("native clients (--max-sessions)", rows.taken(), self.links.capacity())?;
+        self.links.grow(rows.len());
         let has_ended = |at: usize| rows.at(at as u32).is_some_and(|row| row.session.is_none());
         names_each(rows.free.iter().copied(), rows.len(), |at| !rows.has(at), "free places of instances")?;
         names_each(ended.iter().copied(), rows.len(), has_ended, "instances that ended")?;

@@ -365,7 +365,9 @@ impl Rooms {
         empty: &[u32],
         mut room: impl FnMut(RoomIndex, &RoomRow<'_>, RoomKey) -> Result<Room, Unfit>,
     ) -> Result<(), Unfit> {
-        fits("rooms (--max-rooms)", rows.len(), self.rooms_max)?;
+        fits("rooms (--max-rooms)", rows.taken(), self.rooms_max)?;
+        holds(rows.len() < usize::from(u16::MAX), "numbers of rooms")?;
+        self.empty_links.grow(rows.len());
         names_each(rows.free.iter().copied(), rows.len(), |at| !rows.has(at), "free places of rooms")?;
         let is_empty = |at: usize| at > 0 && rows.at(at as u32).is_some_and(|row| row.empty_since_ns.is_some());
         names_each(empty.iter().copied(), rows.len(), is_empty, "rooms that nobody is in")?;

@@ -161,7 +161,8 @@ impl Sessions {
         silent: &[u32],
         session: impl Fn(&SessionRow<'_>) -> Result<Session, Unfit>,
     ) -> Result<(), Unfit> {
-        fits("native members (--max-sessions)", rows.len(), self.links.capacity())?;
+        fits("native members (--max-sessions)", rows.taken(), self.links.capacity())?;
+        self.links.grow(rows.len());
         names_each(rows.free.iter().copied(), rows.len(), |at| !rows.has(at), "free places of sessions")?;
         names_each(silent.iter().copied(), rows.len(), |at| rows.has(at), "for how long sessions were silent")?;
         self.slots.resize_with(rows.len(), || None);

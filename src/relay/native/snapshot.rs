@@ -78,7 +78,8 @@ impl Native {
     /// Takes the native half of a snapshot; there is nothing yet, not even the lobby.
     pub(in crate::relay) fn refill(&mut self, limits: &Limits, rows: &NativeRows<'_>) -> Result<(), Unfit> {
         check_lists(rows)?;
-        fits("memberships (--max-sessions)", rows.memberships.len(), self.membership_links.capacity())?;
+        fits("memberships (--max-sessions)", rows.memberships.taken(), self.membership_links.capacity())?;
+        self.membership_links.grow(rows.memberships.len());
         self.refill_numbers(rows)?;
         self.instances.refill(&rows.instances, &rows.ended_instances)?;
         let instances = &self.instances;
@@ -123,6 +124,7 @@ impl Native {
         for prefix in rows.rooms.all().filter_map(|(_, row)| row.creator) {
             *self.rooms_by_prefix.entry(Prefix::from_row(prefix)).or_insert(0) += 1;
         }
+        self.room_timers.grow(rows.rooms.len());
         for &(key, due_ns) in &rows.room_timers {
             holds(rows.rooms.has(key as usize), "when rooms are looked at")?;
             self.room_timers.set(key, Time::new(due_ns, 0));

@@ -171,8 +171,14 @@ pub(in crate::relay) struct SlabRows<T> {
 }
 
 impl<T> SlabRows<T> {
+    /// Places: as many as were ever taken at one time.
     pub(in crate::relay) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Places where something is.
+    pub(in crate::relay) fn taken(&self) -> usize {
+        self.slots.iter().flatten().count()
     }
 
     /// What is at a place.
