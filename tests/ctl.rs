@@ -325,7 +325,7 @@ fn to_list_10000_members_takes_no_part_of_the_loop() {
     let mut prepared = Prepared::new(&config).unwrap();
     let path = scratch.0.join("ctl.sock");
     prepared.listen(&path).unwrap();
-    let control = prepared.start(&server, Box::new(NoProgram)).unwrap();
+    let control = prepared.start(&server, Box::new(NoProgram));
     let mut client = Client::connect(&path).unwrap();
     for ask in [Ask::Peers {}, Ask::Top { count: 10_000 }] {
         let mut rows = 0;

@@ -436,6 +436,27 @@ fn the_new_process_waits_for_a_word_or_a_death_and_then_serves() {
     }
 }
 
+/// Nothing of the other one's is touched before it is ours.
+#[test]
+fn who_is_refused_at_last_leaves_the_control_socket_where_it_is() {
+    let scratch = Scratch::new("last");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let relay = Steered::start(&scratch, &[]);
+    let taken = Claim::open(Path::new(&relay.socket)).unwrap().take().unwrap();
+    let (path, admin) = (scratch.path("other"), port.clone());
+    let pretender = Pretender::with(Path::new(&path), taken.socket, taken.image, move |mut stream, lines| {
+        assert_eq!(lines.next().unwrap().unwrap(), r#"{"keeps_socket":true}"#);
+        let mut page = TcpStream::connect(&admin).unwrap();
+        page.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        page.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        assert!(page.read(&mut [0; 9]).is_err(), "it answers as if it served");
+        stream.write_all(b"{\"failed\":\"not today\"}\n").unwrap();
+    });
+    fails(&Steered { socket: path.clone(), ..relay }, &["--admin", &port], "not today");
+    pretender.0.join().unwrap();
+    assert!(operator::is_there(&path));
+}
+
 #[test]
 fn a_relay_that_drains_is_not_taken_over() {
     let scratch = Scratch::new("drains");

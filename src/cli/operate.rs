@@ -100,12 +100,11 @@ impl Operating {
         server: &Server,
         program: (Sources, Config),
         (log, manager, admin): (LevelHandle, Manager, Option<OwnedFd>),
-    ) -> Result<Self, ControlError> {
+    ) -> Self {
         let (sources, running) = program;
         let drains = Drains(Arc::new(AtomicBool::new(running.drain_on_term)));
         let surroundings = Program { sources, running, log, manager, admin, drains: drains.clone() };
-        let control = prepared.start(server, Box::new(surroundings))?;
-        Ok(Self { control, drains })
+        Self { control: prepared.start(server, Box::new(surroundings)), drains }
     }
 
     pub(super) fn orders(&self) -> Orders {

@@ -38,8 +38,8 @@ impl Operating {
         _server: &Server,
         _program: (Sources, Config),
         _around: (LevelHandle, Manager, Option<Infallible>),
-    ) -> Result<Self, Infallible> {
-        Ok(Self)
+    ) -> Self {
+        Self
     }
 
     pub(super) fn end(self) {}

@@ -201,8 +201,8 @@ impl Ready {
         }
         let manager = Manager::from_env();
         let (limits, around) = (config.limits.clone(), (log, manager.clone(), admin::share(face.as_ref())));
-        let operating = Operating::start(prepared, &server, (sources, config), around)?;
         let _admin = admin::serve(face, &server)?;
+        let operating = Operating::start(prepared, &server, (sources, config), around);
         // Before it is told that it listens: whoever reads that may stop it.
         signals::watch(server.handle(), manager.clone(), &operating);
         print_line(format_args!("listening on {}", server.local_addr()));

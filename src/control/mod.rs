@@ -140,6 +140,7 @@ pub struct Prepared {
     files: Files,
     desk: Option<(Desk, Place)>,
     poll: Poll,
+    waker: Arc<Waker>,
 }
 
 /// The control thread.
@@ -165,8 +166,9 @@ impl Prepared {
     /// # Errors
     /// They cannot be read.
     pub fn new(config: &Config) -> Result<Self, ControlError> {
-        let files = Files::of(config);
-        Ok(Self { bans: BanBook::read(files.bans.clone())?, files, desk: None, poll: Poll::new()? })
+        let (files, poll) = (Files::of(config), Poll::new()?);
+        let waker = Arc::new(Waker::new(poll.registry(), ORDERS)?);
+        Ok(Self { bans: BanBook::read(files.bans.clone())?, files, desk: None, poll, waker })
     }
 
     /// Opens the socket.
@@ -211,23 +213,20 @@ impl Prepared {
         self.bans.bans(unix_now_s())
     }
 
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// The system gives no way to wake it.
-    pub fn start(self, server: &Server, surroundings: Box<dyn Surroundings>) -> Result<Control, ControlError> {
+    /// Starts the thread. A control socket that was taken over is this process's from now on.
+    pub fn start(self, server: &Server, surroundings: Box<dyn Surroundings>) -> Control {
         let (relay, directory, address) = (server.handle(), server.directory(), server.local_addr());
-        let Self { bans, files, desk, poll } = self;
+        let Self { bans, files, desk, poll, waker } = self;
         let (queue, orders) = mpsc::sync_channel(ORDERS_MAX);
-        let waker = Arc::new(Waker::new(poll.registry(), ORDERS)?);
         let kept = Kept::default();
         let work = Work { relay, address, directory, surroundings, bans, files, drain_until: None, kept };
-        let (desk, place) = desk.unzip();
+        let (desk, mut place) = desk.unzip();
         let thread = std::thread::spawn(move || {
+            place.iter_mut().for_each(Place::claim);
             let is_kept = Thread { work, desk, orders, poll }.run();
             place.into_iter().filter(|_| is_kept).for_each(Place::leave);
         });
-        Ok(Control { orders: Orders { queue, waker }, thread })
+        Control { orders: Orders { queue, waker }, thread }
     }
 }
 

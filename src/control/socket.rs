@@ -54,10 +54,11 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
-/// The listening socket. Its file is removed with it, unless somebody has put another there.
+/// The listening socket. Its file is removed with it, if it is ours, unless somebody has put another there.
 pub(super) struct Place {
     path: PathBuf,
     inode: (u64, u64),
+    is_ours: bool,
 }
 
 /// Opens the socket at `path`, of mode 0600.
@@ -71,14 +72,19 @@ pub(super) fn listen(path: &Path) -> Result<(UnixListener, Place), SocketError> 
     let listener = listen_in(parent, path).map_err(unmakable)?;
     listener.set_nonblocking(true).map_err(unmakable)?;
     let inode = inode(path).map_err(unmakable)?;
-    Ok((listener, Place { path: path.to_owned(), inode }))
+    Ok((listener, Place { path: path.to_owned(), inode, is_ours: true }))
 }
 
 impl Place {
-    /// Of a socket at `path` that somebody else has made.
+    /// Of a socket at `path` that is somebody else's, so far.
     pub(super) fn of(path: &Path) -> Result<Self, SocketError> {
         let inode = inode(path).map_err(|error| SocketError::Unmakable(path.to_owned(), error))?;
-        Ok(Self { path: path.to_owned(), inode })
+        Ok(Self { path: path.to_owned(), inode, is_ours: false })
+    }
+
+    /// The socket is ours from now on.
+    pub(super) fn claim(&mut self) {
+        self.is_ours = true;
     }
 
     /// The socket is somebody else's from now on: its file stays.
@@ -119,7 +125,7 @@ fn inode(path: &Path) -> io::Result<(u64, u64)> {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if inode(&self.path).is_ok_and(|inode| inode == self.inode) {
+        if self.is_ours && inode(&self.path).is_ok_and(|inode| inode == self.inode) {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -141,6 +147,8 @@ mod tests {
         let (_listener, place_2) = listen(&path).expect("a crashed relay's is taken over");
         drop(place);
         assert!(UnixStream::connect(&path).is_ok(), "the dead one's end removes nothing of the living one's");
+        drop(Place::of(&path).unwrap());
+        assert!(path.exists(), "nor does the end of one that would have listened there");
         drop(place_2);
         assert!(!path.exists());
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0, "nothing is left");
