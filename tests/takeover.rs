@@ -279,6 +279,20 @@ fn files_and_ports_go_along() {
     assert!(std::fs::read_to_string(&members).unwrap().contains("alice"));
 }
 
+#[test]
+fn a_control_socket_is_the_same_by_whatever_name() {
+    let scratch = Scratch::new("name");
+    let relay = Steered::start(&scratch, &[]);
+    let _alice = relay.joins("alice");
+    let (link, socket) = (scratch.path("link.sock"), relay.socket.clone());
+    std::os::unix::fs::symlink(&socket, &link).unwrap();
+    let relay = taken_over(relay, &["--control", &link]);
+    assert_eq!(relay.json(&["peers"]).len(), 1);
+    let relay = taken_over(Steered { socket: link, ..relay }, &["--control", &socket]);
+    relay.relay.end();
+    assert!(!operator::is_there(&socket), "a socket goes with its relay");
+}
+
 fn scraped(port: &str) -> String {
     let mut stream = TcpStream::connect(port).unwrap();
     stream.set_read_timeout(Some(HANG)).unwrap();

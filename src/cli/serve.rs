@@ -163,6 +163,7 @@ fn run_instead(mut sources: Sources, from: &Path, log: LevelHandle) -> Result<()
     sources.handed_over = Some(claim.address());
     let config = sources.resolve()?;
     let mut prepared = Prepared::new(&config)?;
+    prepared.listen_beside(&config.control, from)?;
     // From here on the relay stands still: what can fail fails, or is quick.
     let Taken { socket, image, admin, mut standing } = claim.take()?;
     let mut server = Server::resume(&config, socket, &image)?;

@@ -187,25 +187,32 @@ impl Prepared {
         Ok(())
     }
 
-    /// Takes what a relay that stands still leaves behind: its bans, and its
-    /// control socket, unless this one is to have none, or another.
+    /// Opens the socket that is to be at `at`, unless it is that of the relay at
+    /// `from`, which is to be taken over.
     ///
     /// # Errors
-    /// Its own cannot be made where it shall be.
+    /// It cannot be made there, or a third relay listens at it.
+    pub fn listen_beside(&mut self, at: &ControlAt, from: &Path) -> Result<(), SocketError> {
+        match at {
+            ControlAt::Path(path) if !socket::are_one(path, from) => self.listen(path),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes what a relay that stands still leaves behind: its bans, and its
+    /// control socket, unless this one is to have none, or has another.
+    ///
+    /// # Errors
+    /// It is gone from its place.
     pub fn take_over(&mut self, at: &ControlAt, standing: &mut Standing) -> Result<(), SocketError> {
-        let (now, place) = (unix_now_s(), standing.place.clone());
+        let now = unix_now_s();
         for row in std::mem::take(&mut standing.bans) {
             self.bans.add(row, now);
         }
-        match (at, standing.control.take()) {
-            (ControlAt::None, _) => Ok(()),
-            (ControlAt::Path(path), _) if *path != place => self.listen(path),
-            (_, None) => Ok(()),
-            (_, Some(listener)) => {
-                standing.keeps_socket = true;
-                self.serve_at(&place, listener, Place::of(&place)?)
-            }
-        }
+        let wants_it = self.desk.is_none() && !matches!(at, ControlAt::None);
+        let Some(listener) = standing.control.take().filter(|_| wants_it) else { return Ok(()) };
+        standing.keeps_socket = true;
+        self.serve_at(&standing.place, listener, Place::of(&standing.place)?)
     }
 
     /// The bans that hold now, for the core.

@@ -78,8 +78,11 @@ pub(super) fn listen(path: &Path) -> Result<(UnixListener, Place), SocketError> 
 impl Place {
     /// Of a socket at `path` that is somebody else's, so far.
     pub(super) fn of(path: &Path) -> Result<Self, SocketError> {
-        let inode = inode(path).map_err(|error| SocketError::Unmakable(path.to_owned(), error))?;
-        Ok(Self { path: path.to_owned(), inode, is_ours: false })
+        let unmakable = |error| SocketError::Unmakable(path.to_owned(), error);
+        // A link to it would stay, and it goes.
+        let path = fs::canonicalize(path).map_err(unmakable)?;
+        let inode = inode(&path).map_err(unmakable)?;
+        Ok(Self { path, inode, is_ours: false })
     }
 
     /// The socket is ours from now on.
@@ -117,6 +120,12 @@ fn clear(path: &Path) -> Result<(), SocketError> {
         Ok(_) if UnixStream::connect(path).is_ok() => Err(SocketError::InUse(path.to_owned())),
         Ok(_) => Ok(()),
     }
+}
+
+/// Whether two paths lead to one socket, however they are spelled.
+pub(super) fn are_one(one: &Path, other: &Path) -> bool {
+    let at_end = |path| fs::metadata(path).map(|file| (file.dev(), file.ino()));
+    at_end(one).is_ok_and(|one| at_end(other).is_ok_and(|other| one == other))
 }
 
 fn inode(path: &Path) -> io::Result<(u64, u64)> {
