@@ -265,6 +265,10 @@ fn files_and_ports_go_along() {
         scraped(&other).contains("outcry_joins_total{protocol=\"plain\"} 2\n") && TcpStream::connect(&port).is_err()
     );
     assert_eq!(relay.json(&["ban", "list"]).len(), 1);
+    // Bans that were in no file are kept in that of the next one.
+    let kept = scratch.path("kept");
+    let relay = taken_over(relay, &["--ban-file", &kept]);
+    process::until("the bans", || std::fs::read_to_string(&kept).ok().filter(|text| text.contains("mallory")));
     // A control socket of its own: that of the other one goes.
     let own = scratch.path("own.sock");
     let next = Running::outcry(&["serve", "--takeover", &relay.socket, "--control", &own, "--state", &members]);

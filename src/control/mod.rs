@@ -139,6 +139,8 @@ pub struct Prepared {
     bans: BanBook,
     files: Files,
     desk: Option<(Desk, Place)>,
+    /// There are bans that the file does not know.
+    has_more_bans: bool,
     poll: Poll,
     waker: Arc<Waker>,
 }
@@ -168,7 +170,7 @@ impl Prepared {
     pub fn new(config: &Config) -> Result<Self, ControlError> {
         let (files, poll) = (Files::of(config), Poll::new()?);
         let waker = Arc::new(Waker::new(poll.registry(), ORDERS)?);
-        Ok(Self { bans: BanBook::read(files.bans.clone())?, files, desk: None, poll, waker })
+        Ok(Self { bans: BanBook::read(files.bans.clone())?, files, desk: None, has_more_bans: false, poll, waker })
     }
 
     /// Opens the socket.
@@ -206,6 +208,7 @@ impl Prepared {
     /// It is gone from its place.
     pub fn take_over(&mut self, at: &ControlAt, standing: &mut Standing) -> Result<(), SocketError> {
         let now = unix_now_s();
+        self.has_more_bans = !standing.bans.is_empty();
         for row in std::mem::take(&mut standing.bans) {
             self.bans.add(row, now);
         }
@@ -223,13 +226,17 @@ impl Prepared {
     /// Starts the thread. A control socket that was taken over is this process's from now on.
     pub fn start(self, server: &Server, surroundings: Box<dyn Surroundings>) -> Control {
         let (relay, directory, address) = (server.handle(), server.directory(), server.local_addr());
-        let Self { bans, files, desk, poll, waker } = self;
+        let Self { bans, files, desk, has_more_bans, poll, waker } = self;
         let (queue, orders) = mpsc::sync_channel(ORDERS_MAX);
         let kept = Kept::default();
         let work = Work { relay, address, directory, surroundings, bans, files, drain_until: None, kept };
         let (desk, mut place) = desk.unzip();
         let thread = std::thread::spawn(move || {
             place.iter_mut().for_each(Place::claim);
+            if has_more_bans {
+                // Where it fails the log says so.
+                let _ = work.keep_bans();
+            }
             let is_kept = Thread { work, desk, orders, poll }.run();
             place.into_iter().filter(|_| is_kept).for_each(Place::leave);
         });

@@ -148,7 +148,7 @@ impl Work {
         Ok(json!({ "target": target.to_string(), "kept": self.keep_bans()? }))
     }
 
-    fn keep_bans(&self) -> Result<bool, String> {
+    pub(super) fn keep_bans(&self) -> Result<bool, String> {
         let place = || self.files.bans.clone().unwrap_or_default();
         self.bans.write(unix_now_s()).map_err(|error| {
             tracing::error!(file = %place().display(), %error, "bans are in force, and not in their file");
