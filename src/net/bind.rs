@@ -182,11 +182,19 @@ pub(super) fn adopt(
     let other = |source| BindError::new(canonical(addr), source);
     socket.set_nonblocking(true).map_err(other)?;
     let socket = socket2::Socket::from(socket);
-    if linux {
-        prepare(&socket, addr)?;
-    }
+    settle(&socket, addr, linux)?;
     let buffers = grow_buffers(&socket, Domain::for_address(addr), options).map_err(other)?;
     Ok((socket.into(), buffers))
+}
+
+/// Gives a socket the options that a backend relies on, whichever backend had it before.
+pub(super) fn settle(socket: &socket2::Socket, addr: SocketAddr, linux: bool) -> Result<(), BindError> {
+    if linux {
+        return prepare(socket, addr);
+    }
+    #[cfg(target_os = "linux")]
+    super::sys::linux::unprepare(socket, Family::of(&addr));
+    Ok(())
 }
 
 /// What a socket is called that does not know its address.
@@ -302,6 +310,29 @@ mod tests {
         let (_, grown) = adopt(socket, &asks(150_000), false).unwrap();
         assert!(grown.rcv.obtained_bytes > kept.rcv.obtained_bytes, "{grown:?}");
         assert!(grown.snd.obtained_bytes > kept.snd.obtained_bytes, "{grown:?}");
+    }
+
+    /// Whoever reads no error queue would meet the errors in place of datagrams.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_shared_socket_has_the_options_of_who_uses_it() {
+        use crate::net::{Io, Socket};
+        let options = |io| SocketOptions { io, ..SocketOptions::default() };
+        let fails = |socket: &UdpSocket| {
+            let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            socket.send_to(b"x", closed).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            socket.recv(&mut [0; 9]).unwrap_err().kind()
+        };
+        let first = Socket::bind("127.0.0.1:0".parse().unwrap(), &options(Io::Auto)).unwrap();
+        let shared = || UdpSocket::from(first.share().unwrap());
+        assert_eq!(fails(&shared()), io::ErrorKind::ConnectionRefused);
+        let portable = Socket::adopt(shared(), &options(Io::Portable)).unwrap();
+        assert_eq!(fails(&shared()), io::ErrorKind::WouldBlock);
+        first.reclaim().unwrap();
+        assert_eq!(fails(&shared()), io::ErrorKind::ConnectionRefused);
+        portable.reclaim().unwrap();
+        assert_eq!(fails(&shared()), io::ErrorKind::WouldBlock);
     }
 
     #[cfg(unix)]

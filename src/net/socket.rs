@@ -181,6 +181,18 @@ impl Socket {
         self.backend.socket().as_fd().try_clone_to_owned()
     }
 
+    /// It was shared with a process that has nothing to do with it any more, and
+    /// may have set it up for another backend.
+    ///
+    /// # Errors
+    /// An option that this backend relies on cannot be set again.
+    #[cfg(unix)]
+    pub fn reclaim(&self) -> Result<(), BindError> {
+        let socket = self.backend.socket();
+        let addr = socket.local_addr().map_err(|source| BindError::Other { addr: self.local_addr, source })?;
+        bind::settle(&socket2::SockRef::from(socket), addr, self.backend() != "portable")
+    }
+
     /// The drops that were counted by whoever had this socket before.
     pub fn set_kernel_drops(&mut self, counted: u64) {
         self.drops.set(counted);

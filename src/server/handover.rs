@@ -195,6 +195,8 @@ impl Server {
         self.has_stood_still = true;
         if self.is_handed_over {
             self.requests.set_unready();
+        } else if let Err(error) = self.socket.reclaim() {
+            tracing::error!(%error, "the socket is not as it was before it was shared");
         }
     }
 

@@ -17,7 +17,9 @@ use incoming::Incoming;
 use mio::net::UdpSocket;
 #[cfg(test)]
 pub(in crate::net) use options::forbid_checksums;
-pub(in crate::net) use options::{coalesce, force_rcvbuf, force_sndbuf, forget_errors, kernel_drops, prepare};
+pub(in crate::net) use options::{
+    coalesce, force_rcvbuf, force_sndbuf, forget_errors, kernel_drops, prepare, unprepare,
+};
 pub(super) use outgoing::{Outgoing, SendControl, empty_header, segment_control};
 pub use said::{Said, said};
 use std::io;

@@ -33,15 +33,27 @@ pub(in crate::net) fn prepare(
     wildcard: bool,
 ) -> Result<(), (&'static str, io::Error)> {
     let for_v6: &[_] = if family == Family::V6 { &FOR_V6 } else { &[] };
-    let pktinfo = match family {
-        Family::V4 => ("IP_PKTINFO", libc::IPPROTO_IP, libc::IP_PKTINFO, 1),
-        Family::V6 => ("IPV6_RECVPKTINFO", libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
-    };
-    let pktinfo = wildcard.then_some(pktinfo);
+    let pktinfo = wildcard.then_some(pktinfo(family));
     for &(name, level, option, value) in FOR_V4.iter().chain(for_v6).chain(&pktinfo) {
         set(socket.as_raw_fd(), level, option, value).map_err(|error| (name, error))?;
     }
     Ok(())
+}
+
+fn pktinfo(family: Family) -> (&'static str, c_int, c_int, c_int) {
+    match family {
+        Family::V4 => ("IP_PKTINFO", libc::IPPROTO_IP, libc::IP_PKTINFO, 1),
+        Family::V6 => ("IPV6_RECVPKTINFO", libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
+    }
+}
+
+/// Takes back what is of use only to who reads the error queue and what comes
+/// beside a datagram. That the path's size is not believed may stay.
+pub(in crate::net) fn unprepare(socket: &impl AsRawFd, family: Family) {
+    forget_errors(socket);
+    let (_, level, option, _) = pktinfo(family);
+    // It was set before, or is off: nothing is lost.
+    let _ = set(socket.as_raw_fd(), level, option, 0);
 }
 
 /// Switches ICMP errors off again: that empties the error queue (ip(7)).
