@@ -266,6 +266,25 @@ mod tests {
         assert_eq!(next.directory.members(), server.directory.members());
     }
 
+    /// Programs that differ here must not hand over to one another: what was written
+    /// by this version is read and would be written just so.
+    #[test]
+    fn another_layout_is_another_version() {
+        assert_eq!(IMAGE_VERSION, 1, "tests/vectors/image-1.bin is of another version");
+        let bytes = include_bytes!("../../tests/vectors/image-1.bin");
+        let config = Config::for_bind("127.0.0.1:0".parse().unwrap());
+        let socket = || UdpSocket::bind(config.bind).unwrap();
+        let next = Image::of(bytes).ok().filter(|image| image.to_bytes() == bytes);
+        let next = next.and_then(|_| Server::resume(&config, socket(), bytes).ok());
+        let Some(report) = next.map(|next| next.report()) else {
+            let now = std::env::temp_dir().join(format!("image-{IMAGE_VERSION}.bin"));
+            std::fs::write(&now, talked(&config).image(1_000_000_000)).unwrap();
+            panic!("the layout has changed: raise IMAGE_VERSION, and store {}", now.display());
+        };
+        let counted = (report.counters.relayed, report.copies.sent, report.sojourn_ns.count, report.members);
+        assert_eq!(counted, (2, 3, 4, 2));
+    }
+
     #[test]
     fn what_is_not_whole_or_of_another_version_is_told_apart() {
         let config = Config::for_bind("127.0.0.1:0".parse().unwrap());
