@@ -139,15 +139,19 @@ impl NativeRoom {
         }
         self.room.relay.end_turn(now, &mut self.room.out);
         self.room.out.begin(&self.room.relay, &mut SendTally::default());
-        let mut echo = Vec::new();
-        while {
+        let (mut echo, mut took) = (Vec::new(), start.elapsed());
+        loop {
+            let start = Instant::now();
             self.room.items.clear();
             let more = self.room.out.fill(&self.room.relay, &mut self.room.items);
             black_box(&self.room.items);
+            took += start.elapsed();
+            // What the speaker hears is looked for by the bench alone.
             echo.extend(self.room.items.iter().filter(|item| item.to == path(0)));
-            more
-        } {}
-        let took = start.elapsed();
+            if !more {
+                break;
+            }
+        }
         for item in echo.into_iter().flat_map(Item::split) {
             let client = self.clients.get_mut(&path(0).remote).expect("the speaker");
             client.handle_datagram(now, &self.room.out.arena()[item.range()]);
