@@ -33,7 +33,7 @@ Examples:
   outcry serve --bind 0.0.0.0:9999 --plain open       for everyone; anyone's first datagram joins
   outcry serve --bind '[::]:9999' --print-config > relay.toml
   outcry serve --config relay.toml --log debug        a flag wins over the file
-  outcry serve --config relay.toml --takeover /run/outcry/ctl.sock
+  outcry serve --config relay.toml --takeover relay.ctl
                                                       an upgrade: go on where that relay is";
 
 /// Run the relay
