@@ -45,7 +45,7 @@
 //! | `net` | `time` `batch` | `libc` `mio` `socket2` `thiserror` | knows what a datagram means |
 //! | `server` | `time` `batch` `config` `directory` `metrics` `net` `relay` | `blake3` `getrandom` `mio` `postcard` `serde` `thiserror` `tracing` | decides about members, looks into a datagram |
 //! | `control` | `config` `directory` `metrics` `relay` `server` | `blake3` `mio` `rustix` `serde` `serde_json` `thiserror` `tracing` | touches the network, a flag or a setting |
-//! | `admin` | `batch` `config` `directory` `metrics` `relay` `server` | `axum` `constant_time_eq` `getrandom` `hyper` `hyper_util` `prometheus_client` `serde` `serde_json` `thiserror` `tokio` `tracing` | changes anything, keeps the loop waiting |
+//! | `admin` | `batch` `config` `directory` `metrics` `relay` `server` | `axum` `constant_time_eq` `getrandom` `hyper` `hyper_util` `prometheus_client` `rustix` `serde` `serde_json` `thiserror` `tokio` `tracing` | changes anything, keeps the loop waiting |
 //! | `blocking` | `time` `client` | `getrandom` `thiserror` | knows what a datagram means, starts a thread |
 //! | `doctor` | `config` `net` | | changes anything on the machine |
 //! | `cli` | `admin` `blocking` `client` `config` `control` `directory` `doctor` `relay` `server` `wire` | `clap` `clap_complete` `clap_mangen` `crossterm` `jiff` `ratatui` `serde` `serde_json` `signal_hook` `thiserror` `toml` `tracing` `tracing_subscriber` `unicode_segmentation` `unicode_width` | does what a library user could want |

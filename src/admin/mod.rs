@@ -24,6 +24,10 @@ use views::Views;
 /// Threads that wait for the loop's answers, or list the directory.
 const LOOKING_THREADS_MAX: usize = 4;
 
+/// The niceness of its threads: the least share of a processor that there is.
+#[cfg(target_os = "linux")]
+const LOWEST_PRIORITY: i32 = 19;
+
 /// Why there is no HTTP face.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
@@ -116,6 +120,7 @@ impl Face {
         let views = Arc::new(Views::new(relay, directory));
         let router = routes::router(self.guard, Arc::clone(&views));
         let thread = thread::Builder::new().name("outcry-admin".to_owned()).spawn(move || {
+            give_way();
             runtime.spawn(async move { views.forget().await });
             runtime.block_on(http::serve(self.listener, router, stopped));
             // Who still waits for the loop is not waited for.
@@ -123,6 +128,14 @@ impl Face {
         })?;
         Ok(Serving { stop: Some(stop), thread: Some(thread) })
     }
+}
+
+/// Leaves the processor to the loop where both want it: who watches can wait.
+fn give_way() {
+    // On Linux of this thread alone, and of those that it starts (setpriority(2),
+    // "C library/kernel differences"). A sandbox may forbid it: then nothing is lost but this.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(LOWEST_PRIORITY);
 }
 
 /// The HTTP face while it answers; it ends when dropped.
